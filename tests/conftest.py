@@ -1,0 +1,34 @@
+"""Fixtures that every part's tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.postgres import EmbeddedPostgres
+from tests.support.postgres import Databases, serving
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The product is asyncio only: its database driver is."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server of this test process, shared by its tests."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Databases:
+    """Hands out databases, for tests that need several or an empty one."""
+    return Databases(postgres)
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """The URL of a fresh, migrated database of this test's own."""
+    with databases.fresh() as url:
+        yield url
