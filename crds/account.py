@@ -1,0 +1,48 @@
+"""Account: a user, and the namespace of everything that is theirs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from crds.meta import Model, Resource, Scope, Status
+
+AccountState = Literal["Active", "Suspended", "Quarantined"]
+
+
+class Quota(Model):
+    """How much one account may have at once."""
+
+    workspaces: int = Field(default=1, ge=0)
+
+
+class AccountSpec(Model):
+    """Who the user is and what they may do."""
+
+    email: str = Field(min_length=3, max_length=320)
+    first_name: str = Field(default="", max_length=100)
+    last_name: str = Field(default="", max_length=100)
+    plan: Literal["Free", "Pro"] = "Free"
+    state: AccountState = "Active"
+    quota: Quota = Field(default_factory=Quota)
+    # Access tokens issued before this moment are refused, however long they are still valid.
+    tokens_valid_after: datetime | None = None
+
+
+class AccountStatus(Status):
+    """What the account has."""
+
+    workspaces: int = 0
+
+
+class Account(Resource):
+    """A user; its name is the user's Supabase id and the namespace of the user's objects."""
+
+    KIND: ClassVar[str] = "Account"
+    PLURAL: ClassVar[str] = "accounts"
+    SCOPE: ClassVar[Scope] = "Cluster"
+
+    spec: AccountSpec
+    status: AccountStatus = Field(default_factory=AccountStatus)

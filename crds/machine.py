@@ -1,0 +1,142 @@
+"""Machine: one Fly app with its addresses, one volume, one machine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from crds.compute import CheckedSize, MachineSize, Region
+from crds.meta import Model, Resource, Status
+from crds.workspace import Recreate
+
+Power = Literal["Running", "Asleep", "Stopped"]
+
+
+class VolumeSpec(Model):
+    """The disk that survives everything but deletion."""
+
+    size_gb: int = Field(default=1, ge=1, le=500)
+    path: str = Field(default="/data", pattern=r"^/[A-Za-z0-9_./-]+$")
+
+
+class MachineSpec(Model):
+    """What should run.
+
+    `Asleep` is stopped, but the provider's proxy may start it on a request and that is not drift;
+    `Stopped` stays stopped.
+    """
+
+    power: Power = "Running"
+    account: str = Field(min_length=1)
+    image: str = Field(min_length=1, max_length=512)
+    region: Region = "iad"
+    size: CheckedSize = Field(default_factory=MachineSize)
+    volume: VolumeSpec = Field(default_factory=VolumeSpec)
+    port: int = Field(default=8080, ge=1, le=65535)
+    env: dict[str, str] = Field(default_factory=dict)
+    recreate: Recreate = "Never"
+
+
+class Intent(Model):
+    """What is about to be done outside, written down before it is done.
+
+    Attributes:
+        operation: The provider operation, such as `volumes.create`.
+        since: When it was first intended.
+        attempt: How many times it was tried.
+        outcome_unknown: The last try may have taken effect without our hearing of it.
+    """
+
+    operation: str
+    since: datetime
+    attempt: int = 1
+    outcome_unknown: bool = False
+
+
+class AppStatus(Model):
+    """The Fly app; `created` once the provider confirmed it."""
+
+    name: str
+    created: bool = False
+    addresses: bool = False
+
+
+class VolumeStatus(Model):
+    """The Fly volume as last read."""
+
+    id: str
+    region: str
+    size_gb: int
+
+
+class InstanceStatus(Model):
+    """The Fly machine as last read.
+
+    Attributes:
+        id: Fly's machine id.
+        version: Fly's version of its configuration.
+        state: Fly's state, such as `started`.
+        since: When this state was first seen.
+        started_at: When it was last seen to start.
+        host_status: Fly's word on the host: ok, unknown, unreachable.
+    """
+
+    id: str
+    version: str = ""
+    state: str = "created"
+    since: datetime
+    started_at: datetime | None = None
+    host_status: str = "ok"
+    cordoned: bool = False
+    config_hash: str = ""
+
+
+class Restarts(Model):
+    """The crash loop, if there is one.
+
+    Attributes:
+        count: Crashes since the machine was last healthy for ten minutes.
+        last_exit_code: What the process last exited with.
+        last_at: When the last crash was seen.
+        next_at: When the next restart is due.
+    """
+
+    count: int = 0
+    last_exit_code: int | None = None
+    last_at: datetime | None = None
+    next_at: datetime | None = None
+
+
+class MachineStatus(Status):
+    """What runs.
+
+    Attributes:
+        url: Where the provider's proxy answers for it.
+        resting_since: Since when it has been stopped because the spec said so.
+        woken_at: When a sleeping machine was found started again.
+        healthy_since: Since when its health endpoint has answered without a break.
+        unreachable_since: Since when it has not answered although it is started.
+    """
+
+    app: AppStatus | None = None
+    volume: VolumeStatus | None = None
+    instance: InstanceStatus | None = None
+    intent: Intent | None = None
+    restarts: Restarts = Field(default_factory=Restarts)
+    url: str | None = None
+    resting_since: datetime | None = None
+    woken_at: datetime | None = None
+    healthy_since: datetime | None = None
+    unreachable_since: datetime | None = None
+
+
+class Machine(Resource):
+    """One machine with its disk."""
+
+    KIND: ClassVar[str] = "Machine"
+    PLURAL: ClassVar[str] = "machines"
+
+    spec: MachineSpec
+    status: MachineStatus = Field(default_factory=MachineStatus)

@@ -1,0 +1,60 @@
+"""Platform: what holds for the whole installation. There is one, named `platform`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from crds.compute import CheckedSize, MachineSize, Region
+from crds.meta import Model, Resource, Scope, Status
+
+PLATFORM = "platform"
+
+
+class Caps(Model):
+    """Limits of the fleet, so that a mistake or an attack cannot bankrupt the operator."""
+
+    machines: int = Field(default=100, ge=0)
+    monthly_spend_usd: float = Field(default=500.0, ge=0)
+
+
+class Incident(Model):
+    """The switch for the "we're experiencing issues" page."""
+
+    active: bool = False
+    message: str = Field(default="", max_length=500)
+
+
+class PlatformSpec(Model):
+    """Defaults, caps and the incident switch."""
+
+    image: str = Field(default="registry.fly.io/counterspell:latest", min_length=1, max_length=512)
+    size: CheckedSize = Field(default_factory=MachineSize)
+    region: Region = "iad"
+    volume_gb: int = Field(default=1, ge=1, le=500)
+    caps: Caps = Field(default_factory=Caps)
+    incident: Incident = Field(default_factory=Incident)
+
+
+class PlatformStatus(Status):
+    """Whether the incident page is up, and why.
+
+    Attributes:
+        incident: Whether the edge was told of an incident.
+        incident_message: What it shows.
+    """
+
+    incident: bool = False
+    incident_message: str = ""
+
+
+class Platform(Resource):
+    """The installation."""
+
+    KIND: ClassVar[str] = "Platform"
+    PLURAL: ClassVar[str] = "platforms"
+    SCOPE: ClassVar[Scope] = "Cluster"
+
+    spec: PlatformSpec = Field(default_factory=PlatformSpec)
+    status: PlatformStatus = Field(default_factory=PlatformStatus)

@@ -1,0 +1,14 @@
+"""Every kind there is. A new kind is a module of its own and one line here."""
+
+from __future__ import annotations
+
+from crds.account import Account
+from crds.machine import Machine
+from crds.meta import Resource
+from crds.platform import Platform
+from crds.route import Route
+from crds.workspace import Workspace
+
+KINDS: dict[str, type[Resource]] = {
+    kind.KIND: kind for kind in (Platform, Account, Workspace, Machine, Route)
+}

@@ -1,0 +1,72 @@
+"""Route: the claim on a subdomain and what it leads to. Its name is the subdomain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from crds.meta import Model, Resource, Scope, Status
+from crds.workspace import Subdomain
+
+RouteState = Literal[
+    "running", "asleep", "stopped", "starting", "crashed", "suspended", "quarantined", "redirect"
+]
+
+
+class RouteTarget(Model):
+    """The workspace and the machine behind the subdomain; both live in the account's namespace."""
+
+    workspace: str
+    machine: str
+
+
+class RouteSpec(Model):
+    """Whose name it is and where it leads; neither target nor redirect means only reserved."""
+
+    account: str = Field(min_length=1)
+    target: RouteTarget | None = None
+    redirect_to: Subdomain | None = None
+    redirect_until: datetime | None = None
+
+
+class RouteEntry(Model):
+    """What the edge reads: the value in Workers KV (docs/protocols.md)."""
+
+    version: Literal[1] = 1
+    stamp: int = 0
+    route: str
+    account: str
+    state: RouteState
+    target: str | None = None
+    machine: str | None = None
+    instance: str | None = None
+    redirect: str | None = None
+
+
+class RouteStatus(Status):
+    """What the edge was told.
+
+    Attributes:
+        stamp: Grows with every intended change of the edge's entry; an entry with a smaller one
+            is an old writer's.
+        entry: The entry that the edge was last asked to hold; None once it is withdrawn.
+        published: Whether the provider confirmed `entry` (or its removal).
+    """
+
+    stamp: int = 0
+    entry: RouteEntry | None = None
+    published: bool = True
+    published_at: datetime | None = None
+
+
+class Route(Resource):
+    """A subdomain."""
+
+    KIND: ClassVar[str] = "Route"
+    PLURAL: ClassVar[str] = "routes"
+    SCOPE: ClassVar[Scope] = "Cluster"
+
+    spec: RouteSpec
+    status: RouteStatus = Field(default_factory=RouteStatus)

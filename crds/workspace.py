@@ -1,0 +1,71 @@
+"""Workspace: one user's machine behind one subdomain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from crds.compute import CheckedSize, Region
+from crds.meta import Model, Resource, Status
+from crds.names import subdomain_problem
+
+WORKSPACE = "main"
+IDLE_TIMEOUT_SECONDS: Final = 1800
+# How long an old name redirects after a rename, unless it is released earlier.
+REDIRECT_DAYS = 30
+
+
+def _good_subdomain(value: str) -> str:
+    if problem := subdomain_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+Subdomain = Annotated[str, AfterValidator(_good_subdomain)]
+Recreate = Literal["Never", "OnRegionChange"]
+
+
+class WorkspaceSpec(Model):
+    """What the user wants; None means the platform's default, which may change later."""
+
+    power: Literal["Running", "Stopped"] = "Running"
+    subdomain: Subdomain
+    region: Region | None = None
+    size: CheckedSize | None = None
+    image: str | None = Field(default=None, min_length=1, max_length=512)
+    volume_gb: int | None = Field(default=None, ge=1, le=500)
+    # Fixed by the product; a field so that clients need not know the number.
+    idle_timeout_seconds: Literal[1800] = IDLE_TIMEOUT_SECONDS
+    # Volumes are regional: another region means a new, empty machine, which must be asked for.
+    recreate: Recreate = "Never"
+
+
+class WorkspaceStatus(Status):
+    """What the user has.
+
+    Attributes:
+        url: Where the workspace answers.
+        subdomain: The name that is routed at present.
+        asleep: Whether it was stopped for idleness.
+        idle_at: When it will be put to sleep if nothing happens.
+        last_activity_at: The newest activity that the agent reported.
+    """
+
+    url: str | None = None
+    subdomain: str | None = None
+    asleep: bool = False
+    idle_at: datetime | None = None
+    last_activity_at: datetime | None = None
+
+
+class Workspace(Resource):
+    """One user's machine behind one subdomain."""
+
+    KIND: ClassVar[str] = "Workspace"
+    PLURAL: ClassVar[str] = "workspaces"
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ("ws",)
+
+    spec: WorkspaceSpec
+    status: WorkspaceStatus = Field(default_factory=WorkspaceStatus)
