@@ -1,0 +1,86 @@
+"""What goes to a provider and what comes back, without the machinery between."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEADLINE = 20.0
+"""Seconds for connecting, sending and reading together."""
+LONGEST_MESSAGE = 500
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request in the provider's terms.
+
+    Attributes:
+        operation: The name in metrics and spans, `<noun>.<verb>`.
+        method: The HTTP method; everything but GET is mutating.
+        path: Below the base address, already URL-encoded.
+        subject: What the budget counts under, beside the operation.
+        app: The app or namespace, for the span.
+        deadline: Seconds for one sending and its answer.
+        retry: Whether a read may be tried again.
+    """
+
+    operation: str
+    method: str
+    path: str
+    subject: str
+    app: str = ""
+    params: Mapping[str, str] | None = None
+    json: Any = None
+    content: bytes | None = None
+    headers: Mapping[str, str] | None = None
+    deadline: float = DEADLINE
+    retry: bool = True
+
+    @property
+    def mutating(self) -> bool:
+        """Whether the provider may change something."""
+        return self.method != "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A provider's answer, read completely."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What every error says about where it comes from; spread into an error's constructor."""
+
+    provider: str
+    operation: str
+    message: str
+    status: int | None = None
+    request_id: str | None = None
+    sent: bool | None = True
+
+    def fields(self) -> dict[str, Any]:
+        """The keyword arguments of `ProviderError`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def clean(text: str, *secrets: str) -> str:
+    """Return a provider's words fit for a row: no control characters, no secret, bounded."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "…")
+    text = "".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST_MESSAGE])
+    return " ".join(text.split())[:LONGEST_MESSAGE]
+
+
+def retry_after(answer: Answer, default: float | None = None) -> float | None:
+    """Return the seconds of the `retry-after` header, or the default.
+
+    A date is not read: it would need the wall clock.
+    """
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "")))
+    except ValueError:
+        return default
