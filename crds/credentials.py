@@ -1,0 +1,60 @@
+"""Credentials that are derived, not stored: the token by which a machine proves itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets as random
+from uuid import UUID
+
+from crds.secrets import Cipher, Secrets
+from crds.store import Store
+
+SYSTEM = "invoker-system"
+HUB_KEYS = "hub-keys"
+KEY_BYTES = 32
+
+
+class MachineTokens:
+    """Issues and verifies machine tokens.
+
+    A token is `<key id>.<base64url HMAC-SHA256(hub key, "machine:" + uid)>` (docs/protocols.md):
+    it needs no storage, says nothing about another machine's, and falls with its key.
+
+    Args:
+        keys: Hub keys by id; the last one issues, all of them verify.
+    """
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
+        self._keys = keys
+
+    @classmethod
+    async def load(cls, store: Store, cipher: Cipher) -> MachineTokens:
+        """Read the hub keys, making the first one when there is none.
+
+        Raises:
+            SecretError: They cannot be decrypted with the configured keys.
+        """
+        first = {"1": base64.b64encode(random.token_bytes(KEY_BYTES)).decode()}
+        held = await Secrets(store, cipher).ensure(SYSTEM, HUB_KEYS, json.dumps(first).encode())
+        return cls({key: base64.b64decode(value) for key, value in json.loads(held).items()})
+
+    def issue(self, machine: UUID) -> str:
+        """The token of a machine."""
+        newest = next(reversed(self._keys))
+        return f"{newest}.{self._digest(self._keys[newest], machine)}"
+
+    def verify(self, machine: UUID, token: str) -> bool:
+        """Whether this is the machine's token, in constant time."""
+        key_id, _, digest = token.partition(".")
+        key = self._keys.get(key_id)
+        if key is None:
+            return False
+        return hmac.compare_digest(self._digest(key, machine).encode(), digest.encode())
+
+    @staticmethod
+    def _digest(key: bytes, machine: UUID) -> str:
+        digest = hmac.new(key, f"machine:{machine}".encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
