@@ -1,0 +1,131 @@
+"""The edge on plain workerd: its configuration, its command and its environment.
+
+The supervisor writes `render_config(settings)` to a file, makes `settings.storage`,
+and starts `command(file)` with `environment(settings)` added to the environment.
+SIGTERM ends it at once: the command is workerd's own binary, not npm's launcher.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from string import Template
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
+
+WORKER = Path(__file__).parents[2] / "worker"
+BUNDLE = WORKER / "dist" / "index.js"
+TEMPLATE = WORKER / "config.capnp"
+
+# npm's names for what Python calls the machine.
+_ARCHITECTURES = {"x86_64": "64", "amd64": "64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class EdgeSettings(BaseModel):
+    """Where the edge listens, what it talks to, and what it knows.
+
+    Attributes:
+        host: The address to listen on.
+        port: The port to listen on, and the one that browsers see.
+        domain: The bare domain; users live one label below it.
+        api_url: The API.
+        kv_url: The KV simulator's side for workerd's binding, which has no path.
+        jwks_url: The public keys of the users' tokens.
+        machines_url: Fly's proxy, or its simulator, which routes by Host.
+        rate_limit_per_minute: Requests that one client address may make; 0 switches it off.
+        storage: Folder for the Durable Objects' files; must exist.
+        bundle: What `npm run build` made.
+        edge_token: Lets the edge read whole routing entries from the API.
+        edge_signing_key: Private JWK (JSON) with `kid`.
+        jwt_secret: Only for projects that sign with HS256.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8787, ge=1, le=65535)
+    domain: str = "localhost"
+    api_url: HttpUrl
+    kv_url: HttpUrl
+    jwks_url: HttpUrl
+    jwt_issuer: str
+    jwt_audience: str = "authenticated"
+    machines_url: HttpUrl
+    rate_limit_per_minute: int = Field(default=100, ge=0)
+    storage: Path
+    bundle: Path = BUNDLE
+    edge_token: SecretStr
+    edge_signing_key: SecretStr
+    jwt_secret: SecretStr = SecretStr("")
+
+
+def render_config(settings: EdgeSettings) -> str:
+    """The text of a workerd configuration; it holds no secret.
+
+    Raises:
+        ValueError: An address is not plain http, or a setting is not printable ASCII.
+    """
+    values = {
+        "listen": f"{settings.host}:{settings.port}",
+        "public_port": str(settings.port),
+        "domain": settings.domain,
+        "api_url": str(settings.api_url).rstrip("/"),
+        "api_address": _address(settings.api_url),
+        "kv_address": _address(settings.kv_url),
+        "auth_address": _address(settings.jwks_url),
+        "machines_address": _address(settings.machines_url),
+        "jwks_url": str(settings.jwks_url),
+        "jwt_issuer": settings.jwt_issuer,
+        "jwt_audience": settings.jwt_audience,
+        "rate_limit": str(settings.rate_limit_per_minute),
+        "storage": str(settings.storage.resolve()),
+        "bundle": str(settings.bundle.resolve()),
+    }
+    texts = {name: _capnp_text(value) for name, value in values.items()}
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(texts)
+
+
+def environment(settings: EdgeSettings) -> dict[str, str]:
+    """The variables that the configuration takes its secrets from."""
+    return {
+        "EDGE_TOKEN": settings.edge_token.get_secret_value(),
+        "EDGE_SIGNING_KEY": settings.edge_signing_key.get_secret_value(),
+        "JWT_SECRET": settings.jwt_secret.get_secret_value(),
+    }
+
+
+def command(config: Path) -> list[str]:
+    """The command line that serves a rendered configuration."""
+    # The import path makes absolute paths in `embed` mean what they say.
+    return [str(binary()), "serve", "--import-path=/", str(config)]
+
+
+def binary() -> Path:
+    """The workerd executable that `npm ci` installed for this machine.
+
+    Raises:
+        FileNotFoundError: There is none; `npm ci` in `worker/` brings it.
+    """
+    system = platform.system().lower()
+    architecture = _ARCHITECTURES.get(platform.machine().lower(), platform.machine())
+    package = WORKER / "node_modules" / "@cloudflare" / f"workerd-{system}-{architecture}"
+    path = package / "bin" / "workerd"
+    if not path.is_file():
+        raise FileNotFoundError(f"no workerd at {path}: run `npm ci` in {WORKER}")
+    return path
+
+
+def _address(url: HttpUrl) -> str:
+    parts = urlsplit(str(url))
+    if parts.scheme != "http":
+        raise ValueError(f"{url}: the local edge speaks plain http to its neighbours")
+    return f"{parts.hostname}:{parts.port or 80}"
+
+
+def _capnp_text(value: str) -> str:
+    """A Cap'n Proto string literal; JSON's escapes for ASCII are among its own."""
+    if any(ord(character) < ord(" ") or ord(character) > ord("~") for character in value):
+        raise ValueError("the edge's settings must be printable ASCII")
+    return json.dumps(value)

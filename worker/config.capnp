@@ -1,0 +1,43 @@
+# The edge on plain workerd, beside the embedded cloud. A template: deploy/local/edge.py fills in
+# what stands behind dollar signs. Secrets come from the environment, so that the filled-in file holds none.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "edge", worker = .edge),
+    (name = "kv", external = (address = $kv_address, http = ())),
+    (name = "api", external = (address = $api_address, http = ())),
+    (name = "auth", external = (address = $auth_address, http = ())),
+    # Whatever the Worker fetches goes here, https addresses too: over plain http, the Host kept.
+    (name = "machines", external = (address = $machines_address, http = ())),
+    (name = "objects", disk = (path = $storage, writable = true)),
+  ],
+  sockets = [(name = "http", address = $listen, http = (), service = "edge")],
+);
+
+const edge :Workerd.Worker = (
+  modules = [(name = "index.js", esModule = embed $bundle)],
+  compatibilityDate = "2026-08-01",
+  globalOutbound = "machines",
+  durableObjectNamespaces = [
+    (className = "Limiter", uniqueKey = "invoker-edge-limiter", enableSql = true),
+  ],
+  durableObjectStorage = (localDisk = "objects"),
+  bindings = [
+    (name = "ROUTES", kvNamespace = "kv"),
+    (name = "LIMITER", durableObjectNamespace = "Limiter"),
+    (name = "API", service = "api"),
+    (name = "AUTH", service = "auth"),
+    (name = "API_URL", text = $api_url),
+    (name = "DOMAIN", text = $domain),
+    (name = "SCHEME", text = "http"),
+    (name = "PUBLIC_PORT", text = $public_port),
+    (name = "JWKS_URL", text = $jwks_url),
+    (name = "JWT_ISSUER", text = $jwt_issuer),
+    (name = "JWT_AUDIENCE", text = $jwt_audience),
+    (name = "RATE_LIMIT_PER_MINUTE", text = $rate_limit),
+    (name = "EDGE_TOKEN", fromEnvironment = "EDGE_TOKEN"),
+    (name = "EDGE_SIGNING_KEY", fromEnvironment = "EDGE_SIGNING_KEY"),
+    (name = "JWT_SECRET", fromEnvironment = "JWT_SECRET"),
+  ],
+);

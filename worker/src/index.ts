@@ -1,0 +1,63 @@
+import type { Env } from "./env.ts";
+import { forwardToApi } from "./forward.ts";
+import { type Host, parseHost } from "./host.ts";
+import { explain } from "./incident.ts";
+import { limit } from "./limiter.ts";
+import * as notices from "./notices.ts";
+import { landingPage, tell, wantsHtml } from "./pages.ts";
+import { handleSignIn, handleSignOut, handleSignUp } from "./signIn.ts";
+import { serveWorkspace } from "./workspace.ts";
+
+export { Limiter } from "./limiter.ts";
+
+const API_PATHS = /^\/(?:api|hub)(?:\/|$)|^\/health$/;
+
+export default {
+  async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
+    const url = new URL(request.url);
+    const host = parseHost(url.hostname, env.DOMAIN);
+    if (host.kind === "invalid") return tell(request, notices.badHost);
+    // Tokens and passwords do not travel in the clear where there is a choice.
+    if (env.SCHEME === "https" && url.protocol === "http:") return secured(url);
+    const wait = await limit(env, request);
+    if (wait > 0) return tell(request, notices.rateLimited(wait));
+    if (host.kind !== "user") return serveApex(env, request, host);
+    return (
+      (await serveOwnPath(env, request)) ??
+      serveWorkspace({ env, ctx, request, subdomain: host.subdomain })
+    );
+  },
+} satisfies ExportedHandler<Env>;
+
+function secured(url: URL): Response {
+  const location = `https://${url.host}${url.pathname}${url.search}`;
+  return new Response(null, { status: 308, headers: { location } });
+}
+
+/** The edge's own pages on a user's subdomain; everything else is the machine's. */
+async function serveOwnPath(env: Env, request: Request): Promise<Response | null> {
+  const { pathname } = new URL(request.url);
+  if (!pathname.startsWith("/.invoker/")) return null;
+  if (pathname === "/.invoker/sign-in") return handleSignIn(env, request);
+  if (pathname === "/.invoker/sign-out") return handleSignOut(env, request);
+  return tell(request, {
+    ...notices.notFound,
+    title: "Not found",
+    detail: "There is no such page.",
+  });
+}
+
+/** The bare domain and `api.`: the API, and a page that says what this is. */
+async function serveApex(env: Env, request: Request, host: Host): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (API_PATHS.test(pathname)) {
+    const response = await forwardToApi(env, request);
+    return response ?? tell(request, await explain(env, notices.incident));
+  }
+  if (host.kind === "apex" && pathname === "/.invoker/sign-up") return handleSignUp(env, request);
+  if (host.kind === "apex" && pathname === "/") return landingPage(env.DOMAIN);
+  const missing = { ...notices.notFound, title: "Not found", detail: "There is no such page." };
+  return wantsHtml(request) && host.kind === "apex"
+    ? landingPage(env.DOMAIN, 404)
+    : tell(request, missing);
+}
