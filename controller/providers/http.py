@@ -81,7 +81,7 @@ class ProviderClient(ABC):
         self._transport = transport
         self._token = token
         self._base_url = base_url.rstrip("/")
-        self.budget = gear.budget or self.default_budget()
+        self.budget = self.default_budget() if gear.budget is None else gear.budget
         self.breaker = gear.breaker
         self.metrics = gear.metrics
         self.metrics.watch(self.provider, self.budget.left)

@@ -21,7 +21,8 @@ CODES: Mapping[str, type[errors.ProviderError]] = {
 }
 """The documented codes of `ErrorResponse.status`."""
 
-_ID = re.compile(r"machine(?:\s+ID)?:?\s+(?P<id>[0-9a-z]+)", re.IGNORECASE)
+_ID = re.compile(r"machine(?:\s+ID)?:?\s+(?P<id>(?=[0-9a-z]*[0-9])[0-9a-z]{6,})\b", re.IGNORECASE)
+"""With a digit in it, which tells an id from the words around it."""
 _LEASE = re.compile(r"held by (?P<owner>.+?)(?:,\s*expires at\s+(?P<at>\S+))?\s*$", re.IGNORECASE)
 
 Details = Callable[[str], dict[str, Any]]
