@@ -19,7 +19,7 @@ import httpx
 import structlog
 from opentelemetry import trace
 from pydantic import BaseModel, ValidationError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from controller.providers.breaker import Breaker
 from controller.providers.budget import Budget
@@ -93,8 +93,8 @@ class ProviderClient(ABC):
         }
         self._reads = AsyncRetrying(
             sleep=anyio.sleep,
-            stop=stop_after_attempt(READ_TRIES),
-            wait=self._pause,
+            stop=stop_after_attempt(READ_TRIES - 1),
+            wait=lambda state: self._jitter(state.attempt_number),
             retry=retry_if_exception(_worth_another_read),
             reraise=True,
         )
@@ -137,8 +137,12 @@ class ProviderClient(ABC):
         Raises:
             ProviderError: One of its subclasses, by what the provider said.
         """
-        if ask.mutating or not ask.retry:
+        try:
             return await self._once(ask, call)
+        except Unavailable as error:
+            if ask.mutating or not ask.retry or not _worth_another_read(error):
+                raise
+        await anyio.sleep(self._jitter(0))
         # A copy, because the retrying object keeps its state on itself.
         return await self._reads.copy()(self._once, ask, call)
 
@@ -325,10 +329,9 @@ class ProviderClient(ABC):
             outcome_unknown=ask.mutating and sent is not False,
         )
 
-    def _pause(self, state: RetryCallState) -> float:
+    def _jitter(self, failed: int) -> float:
         """Exponential with full jitter, from the client's own randomness."""
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (state.attempt_number - 1))
-        return longest * self._rng.random()
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**failed) * self._rng.random()
 
 
 def _worth_another_read(error: BaseException) -> bool:
