@@ -1,0 +1,49 @@
+"""`python -m api`: serve the API."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from api.app import build
+from api.logs import configure
+from api.settings import Settings, SettingsError
+from api.tracing import tracing
+
+GRACE_SECONDS = 10
+
+
+def main() -> int:
+    """Serve until told to stop.
+
+    Returns:
+        The exit code: 2 when the settings are wrong, 3 when it could not start.
+    """
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure(settings.log_format)
+    with tracing(settings.otlp_endpoint) as provider:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                build(settings, tracing=provider),
+                host=settings.host,
+                port=settings.port,
+                loop="uvloop",
+                http="httptools",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        server.run()
+    return 0 if server.started else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Writing answers."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from api.models import Answer
+
+
+def answer(body: Answer, status: int = 200) -> Response:
+    """A JSON answer that no cache may keep: all of them are somebody's, or may be stale at once."""
+    return Response(
+        body.model_dump_json(by_alias=True),
+        status,
+        headers={"Cache-Control": "no-store"},
+        media_type="application/json",
+    )

@@ -1,0 +1,87 @@
+"""What the routes share, made once when the API starts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from starlette.requests import Request
+
+from api.hub import Hub
+from api.keys import KeySet
+from api.routing import RoutingCache
+from api.settings import Settings
+from api.supabase import Supabase
+from api.tokens import Verifier
+from crds.clock import Clock
+from crds.credentials import MachineTokens
+from crds.errors import AlreadyExistsError
+from crds.meta import ObjectMeta
+from crds.platform import PLATFORM, Platform
+from crds.secrets import Cipher
+from crds.store import Store, migrate
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Everything a request may need."""
+
+    settings: Settings
+    store: Store
+    supabase: Supabase
+    verifier: Verifier
+    routing: RoutingCache
+    hub: Hub
+
+
+def api_of(request: Request) -> Api:
+    """The context of the application that a request came to."""
+    api: Api = request.app.state.api
+    return api
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Api]:
+    """Bring the database up to date and open everything, closing it again at the end.
+
+    Args:
+        settings: The settings.
+        transport: How Supabase is reached; sockets when left out.
+        clock: The wall time; the machine's when left out.
+    """
+    url = settings.database_url.get_secret_value()
+    await migrate(url)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.opened(url, clock=clock))
+        with suppress(AlreadyExistsError):
+            await store.create(Platform(metadata=ObjectMeta(name=PLATFORM)))
+        supabase = Supabase.at(
+            settings.supabase_url,
+            settings.supabase_anon_key.get_secret_value(),
+            # httpx's own pool looks through all connections at every request.
+            transport or AiohttpTransport(),
+        )
+        stack.push_async_callback(supabase.aclose)
+        cipher = Cipher.from_keys(settings.encryption_keys.get_secret_value())
+        hub = Hub(store, await MachineTokens.load(store, cipher))
+        routing = RoutingCache(store, settings.public_url)
+        await stack.enter_async_context(routing.following())
+        yield Api(settings, store, supabase, _verifier(settings, supabase, store), routing, hub)
+
+
+def _verifier(settings: Settings, supabase: Supabase, store: Store) -> Verifier:
+    secret = settings.supabase_jwt_secret
+    return Verifier(
+        KeySet(supabase.keys),
+        store.clock,
+        settings.issuer,
+        None if secret is None else secret.get_secret_value(),
+    )

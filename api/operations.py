@@ -1,0 +1,164 @@
+"""The table of everything that can be asked: routes and the OpenAPI document come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import models
+from api.routes import auth, health, hub, machines, routing, vm
+
+Handler = Callable[[Request], Awaitable[Response]]
+Credential = Literal["user", "machine", "edge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path.
+
+    Attributes:
+        credential: Whose token it takes; None: nobody's.
+        body: What it reads.
+        body_optional: Whether no body at all will do.
+        answers: What it answers when all is well, by status; None: an answer without JSON.
+        problems: The statuses of its refusals, beside those that every operation has.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    credential: Credential | None = None
+    body: type[models.Body] | None = None
+    body_optional: bool = False
+    answers: dict[int, type[models.Answer] | None] = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+
+    @property
+    def wishes(self) -> bool:
+        """Whether it takes an `Idempotency-Key`."""
+        return self.path.startswith("/api/vm") and self.method != "GET"
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+        return (self.handler.__doc__ or "").partition("\n")[0]
+
+
+AUTH_PROBLEMS = (401, 403, 409, 429)
+WISH_PROBLEMS = (400, 403, 404, 409)
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        "POST",
+        "/api/auth/register",
+        auth.register,
+        body=models.Register,
+        answers={201: models.Session},
+        problems=AUTH_PROBLEMS,
+    ),
+    Operation(
+        "POST",
+        "/api/auth/login",
+        auth.login,
+        body=models.Login,
+        answers={200: models.Session},
+        problems=AUTH_PROBLEMS,
+    ),
+    Operation(
+        "POST",
+        "/api/auth/refresh",
+        auth.refresh,
+        body=models.Refresh,
+        answers={200: models.Session},
+        problems=AUTH_PROBLEMS,
+    ),
+    Operation(
+        "POST",
+        "/api/auth/logout",
+        auth.logout,
+        "user",
+        body=models.Logout,
+        body_optional=True,
+        answers={204: None},
+        problems=AUTH_PROBLEMS,
+    ),
+    Operation(
+        "POST",
+        "/api/vm/start",
+        vm.start,
+        "user",
+        body=models.Start,
+        body_optional=True,
+        answers={202: models.VmWish},
+        problems=WISH_PROBLEMS,
+    ),
+    Operation("GET", "/api/vm/status", vm.status, "user", answers={200: models.VmStatus}),
+    Operation(
+        "DELETE",
+        "/api/vm/stop",
+        vm.stop,
+        "user",
+        answers={202: models.VmWish},
+        problems=WISH_PROBLEMS,
+    ),
+    Operation(
+        "DELETE",
+        "/api/vm",
+        vm.delete,
+        "user",
+        answers={202: models.VmWish},
+        problems=WISH_PROBLEMS,
+    ),
+    Operation(
+        "PUT",
+        "/api/vm/subdomain",
+        vm.rename,
+        "user",
+        body=models.Rename,
+        answers={202: models.VmWish},
+        problems=WISH_PROBLEMS,
+    ),
+    Operation(
+        "GET", "/api/machines", machines.list_machines, "user", answers={200: models.MachineList}
+    ),
+    Operation(
+        "GET",
+        "/api/machines/{id}",
+        machines.get_machine,
+        "user",
+        answers={200: models.MachineView},
+        problems=(404,),
+    ),
+    Operation(
+        "GET",
+        "/api/routing/{subdomain}",
+        routing.get_routing,
+        "edge",
+        answers={200: models.Routing},
+        problems=(404,),
+    ),
+    Operation(
+        "DELETE",
+        "/api/routing/{subdomain}",
+        routing.release,
+        "user",
+        answers={204: None},
+        problems=(403, 404, 409),
+    ),
+    Operation(
+        "POST",
+        "/hub/api/machines/{id}/heartbeat",
+        hub.heartbeat,
+        "machine",
+        body=models.Heartbeat,
+        answers={200: models.HeartbeatAnswer},
+        problems=(404,),
+    ),
+    Operation("GET", "/health", health.health, answers={200: models.Health}),
+    Operation("GET", "/ready", health.ready, answers={200: models.Ready, 503: models.Ready}),
+    Operation("GET", "/metrics", health.metrics, answers={200: None}),
+)

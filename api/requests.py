@@ -1,0 +1,140 @@
+"""Reading requests: bodies and credentials."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from api.accounts import Person
+from api.context import api_of
+from api.models import Body
+from api.problems import Problem, invalid_body, unauthenticated
+from api.tokens import InvalidTokenError
+from crds.account import Account
+
+B = TypeVar("B", bound=Body)
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_KEY_LENGTH = 255
+
+
+async def read_body(request: Request, model: type[B], *, optional: bool = False) -> B:
+    """The request's body.
+
+    Args:
+        request: The request.
+        model: What it must look like.
+        optional: An empty body stands for `{}`.
+
+    Raises:
+        Problem: It is too large (413), not JSON by its type (415) or its text (400), or breaks a
+            rule (422).
+    """
+    data = await _read(request)
+    if optional and not data:
+        data = b"{}"
+    elif _media_type(request) != "application/json":
+        raise Problem(415, "unsupported-media-type", "The body must be application/json.")
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+async def _read(request: Request) -> bytes:
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise _too_large()
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_BODY_BYTES:
+                raise _too_large()
+    except ClientDisconnect:
+        raise Problem(400, "incomplete-body", "The body ended early.") from None
+    return bytes(data)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _too_large() -> Problem:
+    # What is left of the body is not read, so the connection cannot be used again.
+    return Problem(
+        413,
+        "body-too-large",
+        f"The body must have at most {MAX_BODY_BYTES} bytes.",
+        headers={"Connection": "close"},
+    )
+
+
+def check_idempotency_key(request: Request) -> None:
+    """Accept an `Idempotency-Key`.
+
+    Wishes are desired state: repeating one changes nothing, so the key need not be remembered.
+
+    Raises:
+        Problem: It is too long or empty.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
+        detail = f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters."
+        raise Problem(400, "invalid-idempotency-key", detail)
+
+
+def bearer(request: Request) -> str:
+    """The bearer token.
+
+    Raises:
+        Problem: There is none.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        detail = "This needs a bearer token in the Authorization header."
+        raise unauthenticated(detail, "no-credentials")
+    return token.strip()
+
+
+async def signed_in(request: Request) -> Person:
+    """The user whose valid access token the request carries.
+
+    Raises:
+        Problem: There is none, it is not valid, or it was revoked.
+    """
+    api = api_of(request)
+    try:
+        caller = await api.verifier.verify(bearer(request))
+    except InvalidTokenError as error:
+        raise unauthenticated(str(error)) from None
+    structlog.contextvars.bind_contextvars(user_id=caller.account)
+    if caller.anonymous:
+        raise Problem(403, "anonymous", "Anonymous users have no account here.")
+    account = await api.store.find(Account, caller.account)
+    since = account.spec.tokens_valid_after if account else None
+    if since is not None and caller.issued_at < since:
+        raise unauthenticated("The access token was revoked: sign in again.")
+    return Person(caller.account, caller.email, caller.first_name, caller.last_name)
+
+
+def is_edge(request: Request) -> bool:
+    """Whether the request comes from our own edge; any other token is as good as none."""
+    expected = api_of(request).settings.edge_token.get_secret_value()
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {expected}".encode())
+
+
+def check_machine(request: Request, machine: UUID) -> None:
+    """Have the machine prove itself.
+
+    Raises:
+        Problem: The token is not this machine's.
+    """
+    if not api_of(request).hub.tokens.verify(machine, bearer(request)):
+        raise unauthenticated("The token is not this machine's.")
