@@ -87,11 +87,14 @@ class CircuitOpen(Unavailable):
 
 
 class NotFound(ProviderError):
-    """There is no such thing (404)."""
+    """There is no such thing (404); of an app only moments old this may not be true yet."""
 
 
 class Unauthorized(ProviderError):
-    """The token is missing, expired or not allowed to touch what is ours."""
+    """The token is missing, expired or not allowed to touch what is ours.
+
+    A Fly app that is only moments old may answer so too (PROVIDERS.md): believe it later.
+    """
 
 
 class Forbidden(ProviderError):

@@ -189,7 +189,9 @@ class WorkersKV(ProviderClient):
 
     async def delete(self, key: str, *, call: Call) -> None:
         """Delete one key; an absent one counts as deleted."""
-        await self.ask(self._value("kv.delete", "DELETE", key), call)
+        ask = self._value("kv.delete", "DELETE", key)
+        ask.json = {}  # the specification requires a body and leaves it empty
+        await self.ask(ask, call)
 
     def classify(self, ask: Ask, answer: Answer) -> errors.ProviderError | None:
         """Return the typed error of an answer, or None; a 200 can carry `success: false`."""
