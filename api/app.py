@@ -57,9 +57,7 @@ def build(
     tracer = (tracing or TracerProvider(shutdown_on_exit=False)).get_tracer("invoker.api")
     app = Starlette(
         routes=[*_routes(OPERATIONS), _openapi_route()],
-        middleware=[
-            Middleware(Observed, metrics=metrics, tracer=provider.get_tracer("invoker.api"))
-        ],
+        middleware=[Middleware(Observed, metrics=metrics, tracer=tracer)],
         exception_handlers={
             Problem: answer_problem,
             HTTPException: answer_http,

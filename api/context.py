@@ -72,7 +72,7 @@ async def opened(
         stack.push_async_callback(supabase.aclose)
         cipher = Cipher.from_keys(settings.encryption_keys.get_secret_value())
         hub = Hub(store, await MachineTokens.load(store, cipher))
-        routing = RoutingCache(store, settings.public_url)
+        routing = RoutingCache(store)
         await stack.enter_async_context(routing.following())
         yield Api(settings, store, supabase, _verifier(settings, supabase, store), routing, hub)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -39,12 +39,10 @@ class RoutingCache:
 
     Args:
         store: Where the rows are.
-        public_url: Makes a subdomain's URL.
     """
 
-    def __init__(self, store: Store, public_url: Callable[[str], str]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._public_url = public_url
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._of_account: defaultdict[str, set[str]] = defaultdict(set)
         self._watching = False
@@ -123,14 +121,10 @@ class RoutingCache:
 
     async def _make_entry(self, route: Route) -> RouteEntry | None:
         """Answer for what the edge was not told: a redirect, or a machine never healthy yet."""
-        redirect: str | None = None
-        state: RouteState | None = "redirect"
         if route.deleting:
             return None
-        if route.spec.redirect_to is not None:
-            redirect = self._public_url(route.spec.redirect_to)
-        else:
-            state = await self._machine_state(route)
+        redirect = route.spec.redirect_to
+        state = "redirect" if redirect is not None else await self._machine_state(route)
         if state is None:
             return None
         return RouteEntry(
