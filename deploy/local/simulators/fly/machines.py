@@ -218,9 +218,11 @@ class Machines(Leases):
         if volume is None or volume.app != app_name or volume.state != "created":
             raise FlyError(404, "volume not found")
         if volume.machine:
-            raise FlyError(
-                412, f"failed_precondition: volume already claimed by machine {volume.machine}"
-            )
+            holder = self.machines.get(volume.machine)
+            gone = holder is None or holder.state in TERMINAL
+            # The platform forgets who held a volume before it lets go of it.
+            name = "\0" * len(volume.machine) if gone else volume.machine
+            raise FlyError(412, f"failed_precondition: volume already claimed by machine {name}")
         return volume
 
     def _check_place(self, region: str, volume: Volume | None) -> None:

@@ -1,0 +1,6 @@
+"""`python -m deploy.local.simulators fly|kv|auth --state DIR …`."""
+
+from deploy.local.simulators.server import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The cloud as JSON and back."""
+
+from dataclasses import asdict
+from typing import Any
+
+from deploy.local.simulators.fly.lifecycle import Lifecycle
+from deploy.local.simulators.fly.state import (
+    Address,
+    App,
+    Event,
+    Lease,
+    Machine,
+    Snapshot,
+    Volume,
+)
+
+
+class Saved(Lifecycle):
+    """What persistence needs of the cloud."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything as JSON; machines in the order of their last change."""
+        machines = sorted(self.machines.values(), key=lambda machine: machine.updated_at)
+        return {
+            "apps": [asdict(app) for app in self.apps.values()],
+            "volumes": [asdict(volume) for volume in self.volumes.values()],
+            "machines": [asdict(machine) for machine in machines],
+            "rng": self.ids.rng.getstate(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `dump` returned; `resume` then goes on with it."""
+        version, internal, gauss = state["rng"]
+        self.ids.rng.setstate((version, tuple(internal), gauss))
+        for saved in state["apps"]:
+            app = App(**saved | {"addresses": [Address(**a) for a in saved["addresses"]]})
+            self.apps[app.name] = app
+            self.show_app(app)
+        for saved in state["volumes"]:
+            snapshots = [Snapshot(**snapshot) for snapshot in saved["snapshots"]]
+            volume = Volume(**saved | {"snapshots": snapshots})
+            self.volumes[volume.id] = volume
+            self.show_volume(volume)
+        for saved in state["machines"]:
+            machine = _machine(saved)
+            self.machines[machine.id] = machine
+            self.show_machine(machine)
+
+    def resume(self) -> None:
+        """Boot the machines that ran, and finish what was under way."""
+        for machine in list(self.machines.values()):
+            self.resume_work(machine)
+
+
+def _machine(saved: dict[str, Any]) -> Machine:
+    parts = {
+        "lease": Lease(**saved["lease"]) if saved["lease"] else None,
+        "events": [Event(**event) for event in saved["events"]],
+        "versions": [(version, config) for version, config in saved["versions"]],
+    }
+    return Machine(**saved | parts)
