@@ -60,7 +60,7 @@ class Clouds:
 def config(volume: str) -> dict[str, object]:
     """Return a machine's config."""
     return {
-        "image": "registry.fly.io/agent:1",
+        "image": "agent:1",
         "guest": GUEST,
         "mounts": [{"volume": volume, "path": "/data"}],
         "metadata": {"invoker_uid": "u1"},
