@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 import httpx
 import psycopg
@@ -92,7 +91,7 @@ def _route(path: str, handlers: dict[str, Handler]) -> Route:
 
 
 def _openapi_route() -> Route:
-    text = json.dumps(openapi.document(OPERATIONS, version("invoker")))
+    text = json.dumps(openapi.document(OPERATIONS))
 
     async def describe(_: Request) -> Response:
         return Response(text, media_type="application/json")

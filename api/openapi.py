@@ -15,6 +15,8 @@ from api.operations import Operation
 from api.problems import MEDIA_TYPE
 from crds.names import SUBDOMAIN
 
+# Of the interface, not of the program behind it: grows when an answer or a body changes.
+VERSION: Final = "1.0.0"
 REF: Final = "#/components/schemas/{model}"
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "format": "uuid"},
@@ -37,19 +39,14 @@ SECURITY_SCHEMES: Final = {
 BODY_PROBLEMS = (400, 413, 415, 422)
 
 
-def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """Write the document.
-
-    Args:
-        operations: What there is.
-        version: The product's version.
-    """
+def document(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Write the document about these operations."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "invoker", "version": version},
+        "info": {"title": "invoker", "version": VERSION},
         "paths": paths,
         "components": {"schemas": _schemas(operations), "securitySchemes": SECURITY_SCHEMES},
     }
