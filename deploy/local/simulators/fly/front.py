@@ -6,12 +6,10 @@ from collections.abc import Iterable
 
 import h11
 
-from deploy.local.simulators.fly.proxy import FlyProxy, ProxyError
+from deploy.local.simulators.fly.proxy import CONNECT_SECONDS, RETRY_SECONDS, FlyProxy, ProxyError
 from deploy.local.simulators.fly.state import Machine
 
 _CHUNK = 65536
-_CONNECT_SECONDS = 10
-_RETRY_SECONDS = 0.05
 _SWITCHING = 101
 _HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer"})
 
@@ -50,8 +48,7 @@ class Front:
             return False
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
         try:
-            machine = await self.proxy.pick(headers.get("host", ""), headers)
-            upstream = await self._connect(machine)
+            machine, upstream = await self._connect(headers)
         except ProxyError as error:
             await client.refuse(error.status, str(error))
             return False
@@ -62,21 +59,23 @@ class Front:
             self.proxy.leave(machine)
             upstream.writer.close()
 
-    async def _connect(self, machine: Machine) -> "_Side":
-        deadline = self.proxy.cloud.now() + _CONNECT_SECONDS
+    async def _connect(self, headers: dict[str, str]) -> tuple[Machine, "_Side"]:
+        cloud = self.proxy.cloud
+        deadline = cloud.now() + CONNECT_SECONDS
         while True:
-            address = self.proxy.cloud.runtime.address(machine.id)
+            machine = await self.proxy.pick(headers.get("host", ""), headers)
+            address = cloud.runtime.address(machine.id)
             try:
                 if address is None:
                     raise ConnectionRefusedError
                 reader, writer = await asyncio.open_connection(*address)
             except OSError:
-                # A machine is "started" some time before its process listens.
-                if machine.state != "started" or self.proxy.cloud.now() >= deadline:
+                # See `FlyProxy.handle`.
+                if cloud.now() >= deadline:
                     raise ProxyError(502, "could not connect to the machine") from None
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             else:
-                return _Side(h11.Connection(h11.CLIENT), reader, writer)
+                return machine, _Side(h11.Connection(h11.CLIENT), reader, writer)
 
 
 class _Side:

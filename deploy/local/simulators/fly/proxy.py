@@ -15,8 +15,8 @@ from deploy.local.simulators.fly.state import FlyError, Machine
 
 FORCE_INSTANCE = "fly-force-instance-id"
 _PUBLIC = frozenset({"v4", "v6", "shared_v4"})
-_RETRY_SECONDS = 0.1
-_CONNECT_SECONDS = 5
+RETRY_SECONDS = 0.1
+CONNECT_SECONDS = 5.0
 _COMING = frozenset(
     {
         "created",
@@ -87,15 +87,19 @@ class FlyProxy:
     async def handle(self, request: httpx.Request) -> httpx.Response:
         """Pass a request on; answer 502, 503 or 404 as the proxy would."""
         host = request.headers.get("host", request.url.host)
-        try:
-            machine = await self.pick(host, request.headers)
-        except ProxyError as error:
-            return httpx.Response(error.status, text=str(error), request=request)
-        self.enter(machine)
-        try:
-            return await self._forward(machine, request)
-        finally:
-            self.leave(machine)
+        deadline = self.cloud.now() + CONNECT_SECONDS
+        while True:
+            try:
+                machine = await self.pick(host, request.headers)
+                return await self._forward(machine, request)
+            except ProxyError as error:
+                return httpx.Response(error.status, text=str(error), request=request)
+            except httpx.ConnectError:
+                # A machine is "started" before its process listens, and for a moment after
+                # it has died.
+                if self.cloud.now() >= deadline:
+                    return httpx.Response(502, text="could not connect", request=request)
+                await anyio.sleep(RETRY_SECONDS)
 
     def enter(self, machine: Machine) -> None:
         """Count a request that begins."""
@@ -129,17 +133,15 @@ class FlyProxy:
     # Steps
 
     async def _forward(self, machine: Machine, request: httpx.Request) -> httpx.Response:
-        deadline = self.cloud.now() + _CONNECT_SECONDS
-        while True:
-            try:
-                return await self.cloud.runtime.request(machine, request)
-            except httpx.ConnectError:
-                # A machine is "started" some time before its process listens.
-                if machine.state != "started" or self.cloud.now() >= deadline:
-                    return httpx.Response(502, text="could not connect", request=request)
-                await anyio.sleep(_RETRY_SECONDS)
-            except httpx.TransportError:
-                return httpx.Response(502, text="connection lost", request=request)
+        self.enter(machine)
+        try:
+            return await self.cloud.runtime.request(machine, request)
+        except httpx.ConnectError:
+            raise
+        except httpx.TransportError:
+            return httpx.Response(502, text="connection lost", request=request)
+        finally:
+            self.leave(machine)
 
     def _candidate(self, app_name: str, forced: str) -> Machine:
         reachable = [
@@ -167,11 +169,12 @@ class FlyProxy:
         try:
             self.cloud.begin_start(machine, source="proxy")
         except FlyError:
-            return _RETRY_SECONDS
+            return RETRY_SECONDS
         return left
 
     def _idle(self, machine: Machine) -> bool:
-        quiet = self.cloud.now() - self.idle_since.setdefault(machine.id, self.cloud.now())
+        now = self.cloud.now()
+        quiet = now - self.idle_since.setdefault(machine.id, now)
         busy = self.load.get(machine.id, 0)
         return not busy and quiet >= self.cloud.timings.autostop_seconds
 
