@@ -44,31 +44,38 @@ class Intent(Model):
 
     Attributes:
         operation: The provider operation, such as `volumes.create`.
-        since: When it was first intended.
-        attempt: How many times it was tried.
-        outcome_unknown: The last try may have taken effect without our hearing of it.
+        since: When it was last tried.
+        attempt: How many times it was tried in a row.
     """
 
     operation: str
     since: datetime
     attempt: int = 1
-    outcome_unknown: bool = False
 
 
 class AppStatus(Model):
-    """The Fly app; `created` once the provider confirmed it."""
+    """The Fly app.
+
+    Attributes:
+        name: Its name, which the world shares; decided before it is asked for.
+        names_taken: How many names before this one belonged to somebody else.
+        created_at: When the provider confirmed it.
+        addresses: Whether it has its public addresses.
+    """
 
     name: str
-    created: bool = False
+    names_taken: int = 0
+    created_at: datetime | None = None
     addresses: bool = False
 
 
 class VolumeStatus(Model):
-    """The Fly volume as last read."""
+    """The Fly volume as last read; `used` once a machine may have written to it."""
 
     id: str
     region: str
     size_gb: int
+    used: bool = False
 
 
 class InstanceStatus(Model):

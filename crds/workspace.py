@@ -31,6 +31,8 @@ class WorkspaceSpec(Model):
     """What the user wants; None means the platform's default, which may change later."""
 
     power: Literal["Running", "Stopped"] = "Running"
+    # When its user last asked for it to run: counts as activity, so it wakes one that is asleep.
+    wake_at: datetime | None = None
     subdomain: Subdomain
     region: Region | None = None
     size: CheckedSize | None = None

@@ -6,7 +6,7 @@ from crds.store.heartbeats import Heartbeat, HeartbeatRecord, Heartbeats, Probe
 from crds.store.leases import Fence, LeaseRecord, Leases
 from crds.store.migrate import MigrationError, migrate
 from crds.store.rows import WatchEvent
-from crds.store.store import Page, Store
+from crds.store.store import Page, StatusWish, Store
 
 __all__ = [
     "Doorbell",
@@ -23,6 +23,7 @@ __all__ = [
     "Page",
     "PostgresDoorbell",
     "Probe",
+    "StatusWish",
     "Store",
     "WatchEvent",
     "migrate",

@@ -18,13 +18,19 @@ class Coalescer(Generic[W, R]):
     Args:
         flush: Serves a batch and returns one answer for each wish, in order.
         limit: The most wishes in one batch.
+        gather_seconds: How long a batch waits for company.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[W]], Awaitable[Sequence[R]]], *, limit: int = 500
+        self,
+        flush: Callable[[Sequence[W]], Awaitable[Sequence[R]]],
+        *,
+        limit: int = 500,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._flush = flush
         self._limit = limit
+        self._gather_seconds = gather_seconds
         self._waiting: list[tuple[W, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -43,6 +49,8 @@ class Coalescer(Generic[W, R]):
     async def _serve(self) -> None:
         try:
             while self._waiting:
+                if self._gather_seconds:
+                    await asyncio.sleep(self._gather_seconds)
                 batch = self._waiting[: self._limit]
                 del self._waiting[: self._limit]
                 await self._serve_batch(batch)

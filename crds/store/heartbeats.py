@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from crds.store.coalesce import Coalescer
 from crds.store.database import Database
 
 
@@ -54,6 +55,7 @@ class Heartbeats:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._finds = Coalescer[UUID, HeartbeatRecord | None](self._find_all)
 
     async def record(self, beats: Sequence[Heartbeat]) -> None:
         """Note what agents reported; one statement for all of them."""
@@ -114,6 +116,14 @@ class Heartbeats:
             list(machines),
         )
         return {row["machine"]: HeartbeatRecord(**row) for row in rows}
+
+    async def find(self, machine: UUID) -> HeartbeatRecord | None:
+        """What is known of one machine; callers at the same time share a statement."""
+        return await self._finds.submit(machine)
+
+    async def _find_all(self, machines: Sequence[UUID]) -> Sequence[HeartbeatRecord | None]:
+        known = await self.get(machines)
+        return [known.get(machine) for machine in machines]
 
     async def reset_health(self, machine: UUID) -> None:
         """Forget probe results of a machine that is not running: they say nothing any more."""

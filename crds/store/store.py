@@ -193,6 +193,26 @@ class Store:
         version = rows[0]["at"] if rows else await self.log.newest()
         return [Key(kind, row["namespace"], row["name"]) for row in rows], version or 0
 
+    async def project(self, kind: str, **paths: str) -> Sequence[DictRow]:
+        """Some fields of every object of a kind, without building the objects.
+
+        Args:
+            kind: The kind.
+            paths: By result column, the path of a field in dots: `status.instance.id`.
+
+        Returns:
+            Rows with uid, namespace, name and the fields as text or None.
+        """
+        columns = [
+            f"{path.partition('.')[0]} #>> '{{{path.partition('.')[2].replace('.', ',')}}}' AS {name}"
+            for name, path in paths.items()
+        ]
+        return await self.database.fetch(
+            f"SELECT {', '.join(['uid', 'namespace', 'name', *columns])} "
+            "FROM objects WHERE kind = %s",
+            kind,
+        )
+
     async def rank(self, resource: Resource) -> int:
         """How many objects of its kind are older than this one."""
         rows = await self.database.fetch(

@@ -1,0 +1,143 @@
+"""`python -m controller`: run one replica."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvicorn
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from controller.assembly import Clouds, Replica
+from controller.engine import tracing
+from controller.machine.agent import AgentClient
+from controller.providers import Breaker, Gear, ProviderMetrics, aiohttp_transport
+from controller.providers.cloudflare import WorkersKV
+from controller.providers.fly import Fly
+from controller.settings import Settings
+from controller.status_page import status_app
+from crds.credentials import MachineTokens
+from crds.logs import configure
+from crds.secrets import Cipher
+from crds.settings import SettingsError
+from crds.store import Store, migrate
+
+
+@asynccontextmanager
+async def connected(
+    settings: Settings, store: Store, registry: CollectorRegistry
+) -> AsyncIterator[Clouds]:
+    """The clouds that the settings name, over real connections."""
+    metrics = ProviderMetrics(registry)
+    cipher = Cipher.from_keys(settings.encryption_keys.get_secret_value())
+    async with AsyncExitStack() as stack:
+        fly = await stack.enter_async_context(
+            Fly(
+                aiohttp_transport(),
+                token=settings.fly_token.get_secret_value(),
+                org=settings.fly_org,
+                base_url=settings.fly_url,
+                gear=Gear(breaker=Breaker(), metrics=metrics),
+            )
+        )
+        kv = await stack.enter_async_context(
+            WorkersKV(
+                aiohttp_transport(),
+                token=settings.cloudflare_token.get_secret_value(),
+                account=settings.cloudflare_account,
+                namespace=settings.cloudflare_namespace,
+                base_url=settings.cloudflare_url,
+                gear=Gear(breaker=Breaker(), metrics=metrics),
+            )
+        )
+        agent = await stack.enter_async_context(
+            AgentClient(aiohttp_transport(), gateway=settings.machine_gateway or "")
+        )
+        yield Clouds(
+            fly=fly,
+            kv=kv,
+            agent=agent,
+            tokens=await MachineTokens.load(store, cipher),
+            installation=settings.installation,
+            agent_env=settings.agent_env,
+        )
+
+
+async def serve(settings: Settings) -> None:
+    """Run one replica with its metrics and health endpoints until told to stop."""
+    url = settings.database_url.get_secret_value()
+    await migrate(url)
+    registry = CollectorRegistry()
+    replica_name = f"{settings.replica}-{uuid.uuid4().hex[:8]}"
+    with tracing(
+        settings.otlp_endpoint and f"{settings.otlp_endpoint}/v1/traces",
+        service="invoker-controller",
+        instance=replica_name,
+    ) as tracer:
+        async with (
+            Store.opened(url) as store,
+            connected(settings, store, registry) as clouds,
+        ):
+            replica = Replica(
+                store,
+                clouds,
+                name=replica_name,
+                public_url=settings.public_url,
+                rng=random.Random(),  # noqa: S311 - jitter, not a secret
+                workers=settings.workers,
+                tracer=tracer,
+                registry=registry,
+            )
+            await _run(settings, replica, registry)
+
+
+async def _run(settings: Settings, replica: Replica, registry: CollectorRegistry) -> None:
+    """The replica beside its status page; the first that ends, or a signal, ends both."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            status_app(replica.manager, registry),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, replica.manager.stop)
+    # The signals are ours: uvicorn must not take them over.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    serving = asyncio.create_task(server.serve())
+    try:
+        await replica.run()
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def main() -> int:
+    """Serve until told to stop.
+
+    Returns:
+        The exit code: 2 when the settings are wrong.
+    """
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure(settings.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""One replica, put together: stores, clouds, reconcilers, and the engine that runs them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import anyio
+from opentelemetry.trace import Tracer
+from prometheus_client import CollectorRegistry
+from psycopg import Error as DatabaseError
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from controller import mapping
+from controller.account import AccountReconciler
+from controller.collector import Collector
+from controller.edge import Edge
+from controller.engine import (
+    Controller,
+    EngineMetrics,
+    EventRecorder,
+    Grip,
+    Leader,
+    LeaseKeeper,
+    Manager,
+    Priority,
+    Reconciler,
+    Router,
+    Runnable,
+    Shards,
+    TimerSource,
+    Timing,
+    WatchSource,
+    WorkQueue,
+)
+from controller.machine import MachineReconciler
+from controller.machine.agent import AgentClient
+from controller.machine.tools import Tools
+from controller.observer import Observer
+from controller.platform import PlatformReconciler
+from controller.probes import Prober
+from controller.providers.cloudflare import WorkersKV
+from controller.providers.fly import Fly
+from controller.route import RouteReconciler
+from controller.workspace import WorkspaceReconciler
+from crds.credentials import MachineTokens
+from crds.meta import Key
+from crds.platform import PLATFORM
+from crds.store import Store
+
+# The log is kept for as long as a watcher may have been away; events as the field keeps them.
+LOG_AGE = timedelta(hours=24)
+EVENT_AGE = timedelta(hours=24)
+COMPACT_SECONDS = 3600.0
+# Routes wait for a bulk write together, so there may be many in hand.
+ROUTE_WORKERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often things are looked at, in seconds.
+
+    Attributes:
+        resync: In so long every object is reconciled once, whether or not anything changed.
+        timing: How long shard leases live.
+        shards: How many shards there are; the same on all replicas, for ever.
+    """
+
+    resync: float = 600.0
+    timing: Timing = field(default_factory=Timing)
+    shards: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    """The outside world of a replica."""
+
+    fly: Fly
+    kv: WorkersKV
+    agent: AgentClient
+    tokens: MachineTokens
+    installation: str
+    agent_env: Mapping[str, str]
+
+
+class Replica:
+    """One replica of the controller.
+
+    Args:
+        store: The rows.
+        clouds: The outside world.
+        name: Unique among the replicas that ever run.
+        public_url: The address of a subdomain.
+        rng: Draws jitter.
+        pace: How often things are looked at.
+        workers: How many keys of a kind are in hand at once.
+        tracer: Opens the spans of reconciles.
+        registry: Where metrics are registered.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clouds: Clouds,
+        *,
+        name: str,
+        public_url: Callable[[str], str],
+        rng: random.Random,
+        pace: Pace | None = None,
+        workers: int = 32,
+        tracer: Tracer | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        pace = pace or Pace()
+        self._store, self._clouds, self._rng = store, clouds, rng
+        self._workers, self._tracer = workers, tracer
+        now = store.clock.monotonic
+        self.shards = Shards(
+            LeaseKeeper(store.leases, name, pace.timing, now), rng=rng, count=pace.shards
+        )
+        self.recorder = EventRecorder(store.events, store.clock)
+        self.edge = Edge(clouds.kv, store.clock, clouds.installation)
+        self.observer = Observer(clouds.fly, store.clock, clouds.installation, self._wake)
+        self.prober = Prober(store, clouds.agent, clouds.tokens, self.shards.owns, self._wake)
+        self.controllers = self._controllers(public_url)
+        self.router = Router(self.controllers)
+        self.watch = self._watch()
+        self._keep_incident_current()
+        leaders = [
+            Leader(duty, run, LeaseKeeper(store.leases, name, pace.timing, now), rng=rng)
+            for duty, run in (("collector", self._collect), ("compaction", self._compact))
+        ]
+        self.manager = Manager(
+            controllers=self.controllers,
+            watch=self.watch,
+            shards=self.shards,
+            runnables=[self.recorder, self.observer, self.prober, *self._resyncs(pace.resync)],
+            leaders=leaders,
+            ping=self._ping,
+        )
+        if registry is not None:
+            EngineMetrics(
+                registry,
+                controllers=self.controllers,
+                shards=self.shards,
+                leaders=leaders,
+                recorder=self.recorder,
+            )
+
+    async def run(self) -> None:
+        """Run until `manager.stop` is called."""
+        await self.manager.run()
+
+    def resync(self) -> None:
+        """Queue every key that is ours."""
+        self.watch.relist(self.shards.owns)
+
+    def _controllers(self, public_url: Callable[[str], str]) -> list[Controller]:
+        store, recorder, clouds = self._store, self.recorder, self._clouds
+        tools = Tools(
+            fly=clouds.fly,
+            agent=clouds.agent,
+            observer=self.observer,
+            tokens=clouds.tokens,
+            installation=clouds.installation,
+            agent_env=clouds.agent_env,
+        )
+        return [
+            self._controller(
+                "Platform",
+                PlatformReconciler(store, recorder, self.edge, clouds.fly.breaker),
+                workers=1,
+            ),
+            self._controller("Account", AccountReconciler(store, recorder)),
+            self._controller("Workspace", WorkspaceReconciler(store, recorder, public_url)),
+            self._controller("Machine", MachineReconciler(store, recorder, tools)),
+            self._controller(
+                "Route", RouteReconciler(store, recorder, self.edge), workers=ROUTE_WORKERS
+            ),
+        ]
+
+    def _controller(
+        self, name: str, reconciler: Reconciler, *, workers: int | None = None
+    ) -> Controller:
+        return Controller(
+            name,
+            reconciler,
+            queue=WorkQueue(rng=self._rng),
+            clock=self._store.clock,
+            ownership=self.shards,
+            workers=workers or self._workers,
+            transient=(DatabaseError, PoolTimeout, PoolClosed, OSError),
+            tracer=self._tracer,
+        )
+
+    def _watch(self) -> WatchSource:
+        watch = WatchSource(self._store, self.router, rng=self._rng)
+        for controller in self.controllers:
+            watch.feed(controller.name, controller.name)
+        watch.map("Machine", mapping.owners)
+        watch.map("Machine", mapping.machine_dependents)
+        watch.map("Workspace", mapping.workspace_dependents)
+        watch.map("Route", mapping.route_dependents)
+        watch.map("Account", mapping.account_dependents)
+        return watch
+
+    def _resyncs(self, period: float) -> list[Runnable]:
+        return [
+            TimerSource(
+                self._store,
+                self.router,
+                kind=controller.name,
+                controller=controller.name,
+                period=period,
+                rng=self._rng,
+            )
+            for controller in self.controllers
+        ]
+
+    def _wake(self, key: Key) -> None:
+        """An observer saw something: the key's own controller looks."""
+        self.router.push(key.kind, key, priority=Priority.EVENT)
+
+    def _keep_incident_current(self) -> None:
+        """The incident page follows the breaker at once."""
+        self._clouds.fly.breaker.listeners.append(
+            lambda *_: self._wake(Key("Platform", "", PLATFORM))
+        )
+
+    async def _collect(self, grip: Grip) -> None:
+        await Collector(
+            self._clouds.fly,
+            self.edge,
+            self._store,
+            self._clouds.installation,
+            self._wake,
+            grip.guard,
+        ).run()
+
+    async def _compact(self, _: Grip) -> None:
+        while True:
+            await self._store.compact(LOG_AGE)
+            await self._store.events.expire(self._store.clock.now(), EVENT_AGE)
+            await anyio.sleep(COMPACT_SECONDS)
+
+    async def _ping(self) -> None:
+        await self._store.database.fetch("SELECT 1")

@@ -1,0 +1,184 @@
+"""The edge's memory: routing entries in Workers KV, written in bulk, one writer a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from controller.providers import Call, Priority, ProviderError, RateLimited
+from controller.providers.cloudflare import KVEntry, WorkersKV
+from crds.clock import Clock
+from crds.meta import Key
+from crds.route import RouteEntry
+from crds.store.coalesce import Coalescer
+
+PREFIX = "route:"
+PLATFORM_KEY = "platform:status"
+# Writes of this span go out in one call: latency that nobody notices, calls by the thousand saved.
+GATHER_SECONDS = 0.05
+BULK_LIMIT = 10_000
+LIST_EVERY_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry to write, or to remove when `entry` is None."""
+
+    subdomain: str
+    uid: str
+    stamp: int
+    entry: RouteEntry | None
+    guard: Callable[[], None] | None
+
+
+class Listed(NamedTuple):
+    """What the last listing said about a key: its marks and when it was listed."""
+
+    uid: str
+    stamp: int
+    at: datetime
+
+
+class Edge:
+    """Writes entries and knows what the last listing showed.
+
+    Args:
+        kv: The provider.
+        clock: The wall time.
+        installation: Whose marks we put and heed.
+    """
+
+    def __init__(self, kv: WorkersKV, clock: Clock, installation: str) -> None:
+        self._kv = kv
+        self._clock = clock
+        self._installation = installation
+        self._changes = Coalescer[Change, Exception | None](
+            self._flush, limit=BULK_LIMIT, gather_seconds=GATHER_SECONDS
+        )
+        self._listed: dict[str, Listed] = {}
+        self._listed_at: datetime | None = None
+
+    async def apply(self, change: Change) -> None:
+        """Write or remove one entry, together with whatever else is due.
+
+        Raises:
+            ProviderError: It was not written, or nobody knows.
+            FencedError: The shard was lost before it was sent.
+        """
+        failure = await self._changes.submit(change)
+        if failure is not None:
+            raise failure
+
+    async def show_incident(self, text: str | None, call: Call) -> None:
+        """Raise the incident page with a JSON document, or take it down with None."""
+        if text is None:
+            await self._kv.delete_bulk([PLATFORM_KEY], call=call)
+        else:
+            metadata = {"installation": self._installation}
+            await self._kv.put_bulk([KVEntry(PLATFORM_KEY, text, metadata)], call=call)
+
+    def listed(self, subdomain: str) -> Listed | None:
+        """What the last listing showed under a subdomain."""
+        return self._listed.get(subdomain)
+
+    @property
+    def listed_at(self) -> datetime | None:
+        """When the last complete listing began."""
+        return self._listed_at
+
+    async def look(self) -> dict[str, Listed]:
+        """Read all our keys with their marks; the answer may be a minute old (PROVIDERS.md).
+
+        Raises:
+            ProviderError: The list was not read to its end.
+        """
+        began = self._clock.now()
+        found: dict[str, Listed] = {}
+        async for page in self._kv.list_keys(PREFIX, call=Call(Priority.RESYNC)):
+            for key in page:
+                marks = key.metadata or {}
+                if marks.get("installation") == self._installation:
+                    found[key.name.removeprefix(PREFIX)] = Listed(
+                        str(marks.get("uid", "")), int(marks.get("stamp", 0)), began
+                    )
+        self._listed, self._listed_at = found, began
+        return found
+
+    async def remove_orphans(self, subdomains: Sequence[str], call: Call) -> set[str]:
+        """Remove entries that no route stands behind; returns those that are still there."""
+        keys = [PREFIX + subdomain for subdomain in subdomains]
+        return {key.removeprefix(PREFIX) for key in await self._kv.delete_bulk(keys, call=call)}
+
+    def suspects(self, stamps: dict[str, tuple[str, int, bool]]) -> list[Key]:
+        """Routes whose entry is not as it should be, by the last listing.
+
+        Args:
+            stamps: By subdomain the route's uid, its stamp and whether it should have an entry.
+        """
+        return [
+            Key("Route", "", subdomain)
+            for subdomain, (uid, stamp, present) in stamps.items()
+            if (found := self._listed.get(subdomain)) is not None or present
+            if not (found is not None and present and (found.uid, found.stamp) == (uid, stamp))
+        ]
+
+    async def _flush(self, changes: Sequence[Change]) -> Sequence[Exception | None]:
+        outcomes: dict[int, Exception | None] = {}
+        for number, change in enumerate(changes):
+            try:
+                if change.guard is not None:
+                    change.guard()
+            except Exception as lost:  # noqa: BLE001 - it belongs to the one who asked
+                outcomes[number] = lost
+        due = [(n, change) for n, change in enumerate(changes) if n not in outcomes]
+        # The last one wins within a batch: the engine never has two of one key at once.
+        await self._send([(n, c) for n, c in due if c.entry], outcomes, put=True)
+        await self._send([(n, c) for n, c in due if not c.entry], outcomes, put=False)
+        return [outcomes[number] for number in range(len(changes))]
+
+    async def _send(
+        self,
+        due: Sequence[tuple[int, Change]],
+        outcomes: dict[int, Exception | None],
+        *,
+        put: bool,
+    ) -> None:
+        if not due:
+            return
+        call = Call(Priority.USER)
+        try:
+            if put:
+                failed = await self._kv.put_bulk([self._entry(c) for _, c in due], call=call)
+            else:
+                failed = await self._kv.delete_bulk(
+                    [PREFIX + c.subdomain for _, c in due], call=call
+                )
+        except ProviderError as error:
+            outcomes.update(dict.fromkeys((n for n, _ in due), error))
+            return
+        for number, change in due:
+            outcomes[number] = _refused() if PREFIX + change.subdomain in failed else None
+
+    def _entry(self, change: Change) -> KVEntry:
+        metadata = {
+            "installation": self._installation,
+            "uid": change.uid,
+            "stamp": change.stamp,
+        }
+        return KVEntry(PREFIX + change.subdomain, _document(change.entry), metadata)
+
+
+def _document(entry: RouteEntry | None) -> str:
+    return "" if entry is None else entry.model_dump_json()
+
+
+def _refused() -> RateLimited:
+    """Cloudflare's 200 that names unsuccessful keys says nothing else: try them again soon."""
+    return RateLimited(
+        provider="cloudflare",
+        operation="kv.bulk",
+        message="the key was not written",
+        retry_after=1.0,
+    )

@@ -1,0 +1,138 @@
+"""What the reconcilers of all kinds share: the frame around the steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, TypeVar
+
+from controller.engine import (
+    DONE,
+    EventRecorder,
+    Failure,
+    ReconcileError,
+    Request,
+    Result,
+    Terminal,
+)
+from controller.failures import meaning_of
+from controller.providers import ProviderError
+from controller.scope import Scope
+from crds.errors import ConflictError, InvalidError, NotFoundError
+from crds.meta import Resource, Retry, Status
+from crds.store import StatusWish, Store
+
+R = TypeVar("R", bound=Resource)
+
+FINALIZER = "invoker.dev/controller"
+PAUSED = "invoker.dev/paused"
+TRACEPARENT = "invoker.dev/traceparent"
+# A conflict passes with the next read; only so many in a row are worth showing.
+VISIBLE_CONFLICTS = 5
+
+
+class KindReconciler(ABC, Generic[R]):
+    """Reads the object anew, keeps the finalizer, runs the steps, writes the status.
+
+    A kind says what `converge` and `remove` do; both may run again at any point.
+    """
+
+    kind: ClassVar[type[Resource]]
+
+    def __init__(self, store: Store, recorder: EventRecorder) -> None:
+        self.store = store
+        self.recorder = recorder
+
+    @abstractmethod
+    async def converge(self, scope: Scope[R]) -> Result:
+        """Bring the world to what the spec says."""
+
+    @abstractmethod
+    async def remove(self, scope: Scope[R]) -> Result | None:
+        """Take away everything outside; None when nothing is left and the row may go."""
+
+    def scope(self, resource: R, request: Request) -> Scope[R]:
+        """What one reconcile of an object works in."""
+        return Scope(self.store, self.recorder, resource, request)
+
+    async def reconcile(self, request: Request) -> Result:
+        """One reconcile of one key (the engine's entry).
+
+        Raises:
+            ReconcileError: With its kind, for the engine to act on and `report` to show.
+        """
+        try:
+            resource = await self.store.find(self.kind, request.key.name, request.key.namespace)
+        except InvalidError as error:
+            raise Terminal("InvalidSpec", str(error)) from error
+        if resource is None:
+            return DONE
+        request.link(resource.metadata.annotations.get(TRACEPARENT))
+        if resource.metadata.annotations.get(PAUSED) == "true":
+            return DONE
+        scope = self.scope(resource, request)  # type: ignore[arg-type]  # `kind` is R
+        try:
+            return await self._run(scope)
+        except ProviderError as error:
+            await scope.save()
+            raise meaning_of(error) from error
+        except ReconcileError:
+            await scope.save()
+            raise
+
+    async def _run(self, scope: Scope[R]) -> Result:
+        if scope.object.deleting:
+            if FINALIZER not in scope.object.metadata.finalizers:
+                return DONE
+            result = await self.remove(scope)
+            if result is None:
+                await scope.keep(lambda changed: changed.metadata.finalizers.remove(FINALIZER))
+                return DONE
+            await scope.save()
+            return result
+        if FINALIZER not in scope.object.metadata.finalizers:
+            await scope.keep(lambda changed: changed.metadata.finalizers.append(FINALIZER))
+        result = await self.converge(scope)
+        scope.object.status.observed_generation = scope.object.metadata.generation
+        scope.object.status.retry = None
+        await scope.save()
+        return result
+
+    async def report(self, request: Request, failure: Failure) -> None:
+        """Show on the object why it has not converged, which attempt this is, and what is next."""
+        if failure.kind == "Conflict" and failure.attempt < VISIBLE_CONFLICTS:
+            return
+        row = await self.store.find_row(request.key)
+        if row is None:
+            return
+        status = self._failed(row, failure)
+        try:
+            await self.store.write_status(
+                request.key, StatusWish(row["uid"], status, 0, request.fence)
+            )
+        except (ConflictError, NotFoundError):
+            # Lost the shard or the object: whoever has it now shows what holds now.
+            return
+
+    def _failed(self, row: Any, failure: Failure) -> dict[str, Any]:
+        status_type: type[Status] = self.kind.model_fields["status"].annotation  # type: ignore[assignment]  # every kind narrows it to a Status
+        status = status_type.model_validate(row["status"])
+        status.retry = Retry(
+            kind=failure.kind,
+            reason=failure.reason,
+            message=failure.message,
+            attempt=failure.attempt,
+            next_at=failure.next_at,
+            provider=failure.provider,
+            request_id=failure.request_id,
+        )
+        status.set_condition(
+            "Ready",
+            "False",
+            failure.reason,
+            failure.message,
+            now=self.store.clock.now(),
+            generation=row["generation"],
+        )
+        if failure.kind in ("Blocked", "Terminal") and status.phase == "Pending":
+            status.phase = "Blocked"
+        return status.to_json()

@@ -1,0 +1,94 @@
+"""Talks to the agents in the machines, through the provider's proxy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from crds.store import Heartbeat
+
+# Fly's proxy sends a request with this header to that machine only.
+FORCE_INSTANCE = "fly-force-instance-id"
+TIMEOUT_SECONDS = 5.0
+OK = 200
+
+
+class Report(BaseModel):
+    """What an agent answers to a heartbeat (docs/protocols.md)."""
+
+    status: str = "unknown"
+    version: str = ""
+    last_activity_at: datetime | None = None
+
+
+class AgentClient:
+    """A client of the agents.
+
+    Args:
+        transport: How requests go out.
+        gateway: Where `https://<app>.fly.dev` is reached instead, empty for itself: the embedded
+            cloud's proxy, which routes by Host.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, *, gateway: str = "") -> None:
+        self._client = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS)
+        self._gateway = gateway.rstrip("/")
+
+    async def __aenter__(self) -> Self:
+        """Open the client."""
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        await self._client.__aexit__(exc_type, exc, traceback)
+
+    async def healthy(self, url: str, instance: str) -> bool:
+        """Whether the machine's health endpoint answers 200."""
+        try:
+            answer = await self._send("GET", url, "/health", instance)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == OK
+
+    async def heartbeat(
+        self, machine: UUID, url: str, instance: str, token: str, at: datetime
+    ) -> Heartbeat | None:
+        """Ask the agent how it is; None when it does not answer as an agent does.
+
+        Args:
+            machine: Whose agent.
+            url: The app's public address.
+            instance: Fly's machine id.
+            token: The machine's token.
+            at: The time to note.
+        """
+        try:
+            answer = await self._send("POST", url, "/heartbeat", instance, token)
+            if answer.status_code != OK:
+                return None
+            report = Report.model_validate_json(answer.content)
+        except (httpx.HTTPError, ValidationError):
+            return None
+        return Heartbeat(machine, at, report.status, report.version, report.last_activity_at)
+
+    async def _send(
+        self, method: str, url: str, path: str, instance: str, token: str | None = None
+    ) -> httpx.Response:
+        headers = {FORCE_INSTANCE: instance}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if self._gateway:
+            headers["Host"] = urlsplit(url).netloc
+        return await self._client.request(method, (self._gateway or url) + path, headers=headers)

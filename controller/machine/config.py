@@ -1,0 +1,108 @@
+"""The Fly config of a machine: what it should be, and whether it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from controller.machine import names
+from controller.machine.tools import MachineScope, Tools
+from crds.machine import Machine
+
+
+def desired_config(machine: Machine, tools: Tools, volume_id: str) -> dict[str, Any]:
+    """The whole config, in the terms of Fly's API (its specification, fly.MachineConfig).
+
+    Restarts are ours (with a backoff that shows in the status), so Fly's policy is `no`;
+    stopping when idle is ours too, starting on a request is the proxy's.
+    """
+    spec = machine.spec
+    return {
+        "image": spec.image,
+        "guest": {
+            "cpu_kind": spec.size.cpu_kind,
+            "cpus": spec.size.cpus,
+            "memory_mb": spec.size.memory_mb,
+        },
+        "env": {
+            **spec.env,
+            **tools.agent_env,
+            "INVOKER_MACHINE_ID": str(machine.uid),
+            "INVOKER_OWNER": spec.account,
+            "USER_ID": spec.account,
+            "INVOKER_MACHINE_TOKEN": tools.tokens.issue(machine.uid),
+            "INVOKER_DATA_DIR": spec.volume.path,
+            "PORT": str(spec.port),
+        },
+        "mounts": [{"volume": volume_id, "path": spec.volume.path}],
+        "services": [
+            {
+                "protocol": "tcp",
+                "internal_port": spec.port,
+                "autostop": "off",
+                "autostart": True,
+                "min_machines_running": 0,
+                "ports": [
+                    {"port": 80, "handlers": ["http"]},
+                    {"port": 443, "handlers": ["tls", "http"]},
+                ],
+            }
+        ],
+        "checks": {
+            "health": {
+                "type": "http",
+                "port": spec.port,
+                "method": "GET",
+                "path": "/health",
+                "interval": "15s",
+                "timeout": "5s",
+                "grace_period": "10s",
+            }
+        },
+        "restart": {"policy": "no"},
+        "auto_destroy": False,
+        "metadata": names.marks(
+            tools.installation, machine.uid, machine.metadata.namespace, machine.metadata.name
+        ),
+    }
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """A short fingerprint; one-way, because the config holds the machine's token."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def covers(actual: Any, desired: Any) -> bool:
+    """Whether the actual config says all that the desired one does.
+
+    Fly fills in fields of its own; but lists and the environment must be exactly ours.
+    """
+    if isinstance(desired, dict):
+        return isinstance(actual, dict) and all(
+            (actual.get(key) == value) if key == "env" else covers(actual.get(key), value)
+            for key, value in desired.items()
+        )
+    if isinstance(desired, list):
+        return (
+            isinstance(actual, list)
+            and len(actual) == len(desired)
+            and all(covers(*pair) for pair in zip(actual, desired, strict=True))
+        )
+    return bool(actual == desired) or (desired is False and actual is None)
+
+
+def in_sync(scope: MachineScope, config: dict[str, Any]) -> bool:
+    """Whether the Fly machine has this config.
+
+    A version's config never changes, so one that was compared before need not be read again.
+    """
+    instance = scope.object.status.instance
+    assert instance is not None
+    fingerprint = config_hash(config)
+    if instance.config_hash == fingerprint:
+        return True
+    if scope.seen is not None and covers(scope.seen.config, config):
+        instance.config_hash = fingerprint
+        return True
+    return False

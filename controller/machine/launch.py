@@ -1,0 +1,269 @@
+"""Launch: the app, its addresses, the volume and the machine come to be, each only once."""
+
+from __future__ import annotations
+
+from controller.engine import Blocked, RetryLater
+from controller.machine import names
+from controller.machine.config import config_hash, desired_config
+from controller.machine.intent import await_evidence, effect, pending
+from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools
+from controller.providers import (
+    AlreadyExists,
+    Forbidden,
+    InsufficientCapacity,
+    NameTaken,
+    NotFound,
+)
+from controller.providers.fly import FlyMachine, Volume
+from crds.machine import AppStatus, InstanceStatus, VolumeStatus
+
+ADDRESSES = ("shared_v4", "v6")
+GONE_VOLUME_STATES = frozenset({"scheduling_destroy", "pending_destroy", "destroyed"})
+
+
+async def ensure_app(scope: MachineScope, tools: Tools) -> None:
+    """One app for each machine, with a network of its own.
+
+    Creating is safe to repeat: the name is decided before, and the idempotency key is the uid.
+
+    Raises:
+        RetryLater: The name belongs to somebody else; the next one is tried.
+    """
+    status = scope.object.status
+    if status.app is None:
+        status.app = AppStatus(name=names.app_name(tools.installation, scope.uid))
+    if status.app.created_at is not None:
+        return
+    status.phase = "Creating"
+    name = status.app.name
+    try:
+        async with effect(scope, "apps.create"):
+            await tools.fly.create_app(name, network=name, idempotency_key=name, call=scope.call)
+    except NameTaken:
+        if not await _app_is_ours(scope, tools):
+            _take_next_name(scope, tools)
+            raise
+    status.drop_condition("NameTaken")
+    status.app.created_at = scope.now
+
+
+async def _app_is_ours(scope: MachineScope, tools: Tools) -> bool:
+    try:
+        found = await tools.fly.get_app(scope.app, call=scope.call)
+    except (Forbidden, NotFound):
+        return False
+    return found.organization == tools.fly.org
+
+
+def _take_next_name(scope: MachineScope, tools: Tools) -> None:
+    app = _app(scope)
+    scope.event("NameTaken", f"{app.name} belongs to somebody else; taking another", warning=True)
+    scope.condition("NameTaken", status=True, reason="NameTaken", message=f"{app.name} is not ours")
+    taken = app.names_taken + 1
+    scope.object.status.app = AppStatus(
+        name=names.app_name(tools.installation, scope.uid, taken), names_taken=taken
+    )
+
+
+async def ensure_addresses(scope: MachineScope, tools: Tools) -> None:
+    """The public addresses without which `<app>.fly.dev` does not answer."""
+    app = _app(scope)
+    if not app.addresses:
+        held = (
+            {address.kind for address in await tools.fly.list_addresses(app.name, call=scope.call)}
+            if pending(scope, "addresses.assign")
+            else set()
+        )
+        for kind in ADDRESSES:
+            if kind not in held:
+                async with effect(scope, "addresses.assign"):
+                    await tools.fly.assign_address(app.name, kind, call=scope.call)  # type: ignore[arg-type]  # two of the literals
+        app.addresses = True
+    scope.object.status.url = tools.fly.machine_url(app.name)
+
+
+async def ensure_volume(scope: MachineScope, tools: Tools) -> None:
+    """The volume comes before the machine, which goes to the region the volume came back with.
+
+    Raises:
+        RetryLater: An earlier try may still show.
+    """
+    if scope.object.status.volume is not None:
+        return
+    volume = await _find_volume(scope, tools) if pending(scope, "volumes.create") else None
+    if volume is None:
+        await_evidence_of(scope, "volumes.create")
+        volume = await _create_volume(scope, tools)
+    scope.object.status.intent = None
+    scope.object.status.volume = VolumeStatus(
+        id=volume.id, region=volume.region, size_gb=volume.size_gb
+    )
+
+
+async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
+    ours = [
+        volume
+        for volume in await tools.fly.list_volumes(scope.app, call=scope.call)
+        if volume.name == names.volume_name(scope.uid) and volume.state not in GONE_VOLUME_STATES
+    ]
+    return min(ours, key=lambda volume: (str(volume.created_at), volume.id), default=None)
+
+
+async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
+    spec = scope.object.spec
+    try:
+        async with effect(scope, "volumes.create"):
+            return await tools.fly.create_volume(
+                scope.app,
+                name=names.volume_name(scope.uid),
+                region=spec.region,
+                size_gb=spec.volume.size_gb,
+                # A hint, so that the volume lands on a host with room for the machine.
+                compute={
+                    "cpu_kind": spec.size.cpu_kind,
+                    "cpus": spec.size.cpus,
+                    "memory_mb": spec.size.memory_mb,
+                },
+                call=scope.call,
+            )
+    except NotFound:
+        await forget_lost_app(scope, tools)
+        raise
+
+
+async def forget_lost_app(scope: MachineScope, tools: Tools) -> None:
+    """Begin anew when somebody deleted the app.
+
+    A new app may answer 404 for a moment, so a young one is believed to be there.
+
+    Raises:
+        RetryLater: The app is young.
+    """
+    app = _app(scope)
+    if app.created_at is None or scope.now < app.created_at + ABSENCE_GRACE:
+        raise RetryLater("AppNotVisible", f"{app.name} does not answer yet", after=2)
+    try:
+        await tools.fly.get_app(app.name, call=scope.call)
+    except NotFound:
+        scope.event("AppLost", f"{app.name} was deleted behind our back", warning=True)
+        status = scope.object.status
+        status.app = AppStatus(name=app.name, names_taken=app.names_taken)
+        status.volume = status.instance = None
+
+
+async def ensure_instance(scope: MachineScope, tools: Tools) -> None:
+    """The machine; its name is unique in its app, so a second one cannot come to be."""
+    status = scope.object.status
+    if status.instance is not None:
+        return
+    assert status.volume is not None
+    config = desired_config(scope.object, tools, status.volume.id)
+    machine = await _create_instance(scope, tools, config)
+    status.intent = None
+    status.instance = InstanceStatus(
+        id=machine.id,
+        version=machine.version,
+        state=machine.state,
+        since=scope.now,
+        config_hash=config_hash(config) if scope.seen is None else "",
+    )
+    status.resting_since = status.woken_at = status.healthy_since = None
+    await scope.store.heartbeats.reset_health(scope.uid)
+    await scope.save()
+
+
+async def _create_instance(
+    scope: MachineScope, tools: Tools, config: dict[str, object]
+) -> FlyMachine:
+    volume = scope.object.status.volume
+    assert volume is not None
+    try:
+        async with effect(scope, "machines.create"):
+            machine = await tools.fly.create_machine(
+                scope.app,
+                name=names.INSTANCE_NAME,
+                region=volume.region,
+                config=config,
+                call=scope.call,
+            )
+    except AlreadyExists as error:
+        return await _adopt(scope, tools, error.existing_id)
+    except NotFound:
+        await _forget_lost_volume(scope, tools)
+        raise
+    except InsufficientCapacity as error:
+        await _move_unused_volume(scope, tools, error)
+        raise
+    scope.object.status.drop_condition("NoCapacity")
+    scope.object.status.volume = VolumeStatus(
+        id=volume.id, region=volume.region, size_gb=volume.size_gb, used=True
+    )
+    scope.event("Created", f"machine {machine.id} in {volume.region}")
+    return machine
+
+
+async def _adopt(scope: MachineScope, tools: Tools, instance: str | None) -> FlyMachine:
+    """Take over the machine that an earlier try made."""
+    if instance is None:
+        listed = await tools.fly.list_machines(scope.app, call=scope.call)
+        instance = next((m.id for m in listed if m.name == names.INSTANCE_NAME), None)
+    if instance is None:
+        raise RetryLater("AwaitingEvidence", "a machine exists that is not listed yet", after=5)
+    machine = await tools.fly.get_machine(scope.app, instance, call=scope.call)
+    if names.marked_uid(tools.installation, machine.metadata) != scope.uid:
+        raise Blocked("NotOurs", f"machine {instance} in our app was made by somebody else")
+    mounts = machine.config.get("mounts") or []
+    if mounts and (volume := mounts[0].get("volume")):
+        held = scope.object.status.volume
+        assert held is not None
+        scope.object.status.volume = VolumeStatus(
+            id=volume, region=machine.region or held.region, size_gb=held.size_gb, used=True
+        )
+    scope.seen = machine
+    scope.event("Adopted", f"machine {machine.id}")
+    return machine
+
+
+async def _forget_lost_volume(scope: MachineScope, tools: Tools) -> None:
+    """Begin anew with an empty volume when somebody deleted ours."""
+    volume = scope.object.status.volume
+    assert volume is not None
+    try:
+        found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
+    except NotFound:
+        found = None
+    if found is None or found.state in GONE_VOLUME_STATES:
+        await forget_lost_app(scope, tools)
+        scope.object.status.volume = None
+        scope.event("VolumeLost", f"{volume.id} was deleted behind our back", warning=True)
+
+
+async def _move_unused_volume(
+    scope: MachineScope, tools: Tools, error: InsufficientCapacity
+) -> None:
+    """Give up a volume that never held anything: it ties the machine to a full host."""
+    volume = scope.object.status.volume
+    assert volume is not None
+    scope.condition("NoCapacity", status=True, reason="NoCapacity", message=error.message)
+    scope.event("NoCapacity", error.message, warning=True)
+    if volume.used:
+        return
+    async with effect(scope, "volumes.delete"):
+        await tools.fly.delete_volume(scope.app, volume.id, call=scope.call)
+    scope.object.status.volume = None
+
+
+def await_evidence_of(scope: MachineScope, operation: str) -> None:
+    """Wait for the grace after an unfinished try of this operation.
+
+    Raises:
+        RetryLater: The grace is not over.
+    """
+    if pending(scope, operation):
+        await_evidence(scope)
+
+
+def _app(scope: MachineScope) -> AppStatus:
+    app = scope.object.status.app
+    assert app is not None
+    return app

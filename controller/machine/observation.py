@@ -1,0 +1,100 @@
+"""Observation: what the Fly machine is like, without asking when the last look was enough."""
+
+from __future__ import annotations
+
+from controller.engine import RetryLater
+from controller.machine.config import config_hash, desired_config
+from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools, Wait
+from controller.providers import CircuitOpen, NotFound
+from controller.providers.fly import TERMINAL_STATES, FlyMachine
+from crds.machine import InstanceStatus
+
+# While Fly is down a converged machine is left as it is and looked at again after so long.
+OUTAGE_SECONDS = 60.0
+
+
+async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Read the machine, unless the last look over the organisation shows it as recorded.
+
+    Raises:
+        RetryLater: It answers 404 but is so young that this proves nothing.
+    """
+    if scope.seen is None and at_rest(scope, tools):
+        return None
+    try:
+        machine = scope.seen or await tools.fly.get_machine(
+            scope.app, scope.instance_id, call=scope.call
+        )
+    except CircuitOpen:
+        if scope.object.status.is_true("Ready"):
+            return Wait(OUTAGE_SECONDS)
+        raise
+    except NotFound:
+        machine = None
+    if machine is None or machine.state in TERMINAL_STATES:
+        return _forget_lost_instance(scope)
+    scope.seen = machine
+    note(scope, machine)
+    return None
+
+
+def at_rest(scope: MachineScope, tools: Tools) -> bool:
+    """Whether the object was converged and the organisation-wide view still agrees."""
+    status = scope.object.status
+    instance, volume = status.instance, status.volume
+    if (
+        not status.is_true("Ready")
+        or status.intent is not None
+        or status.observed_generation != scope.object.metadata.generation
+        or instance is None
+        or volume is None
+        or instance.host_status == "unreachable"
+    ):
+        return False
+    view = tools.observer.view(instance.id)
+    if view is None or (view.state, view.version) != (instance.state, instance.version):
+        return False
+    return instance.config_hash == config_hash(desired_config(scope.object, tools, volume.id))
+
+
+def note(scope: MachineScope, machine: FlyMachine) -> None:
+    """Write down what was read."""
+    instance = scope.object.status.instance
+    assert instance is not None
+    if machine.state != instance.state:
+        instance.since = scope.now
+        if machine.state == "started":
+            instance.started_at = scope.now
+    elif machine.state == "started" and instance.started_at is None:
+        instance.started_at = scope.now
+    if machine.version != instance.version:
+        instance.version = machine.version
+        instance.config_hash = ""
+    instance.state = machine.state
+    instance.host_status = machine.host_status or "ok"
+    instance.cordoned = bool(machine.cordoned)
+    _note_host(scope, machine)
+
+
+def _note_host(scope: MachineScope, machine: FlyMachine) -> None:
+    if machine.reachable:
+        scope.object.status.drop_condition("HostUnreachable")
+        return
+    message = f"Fly cannot reach the host of machine {machine.id}; it may come back by itself"
+    if scope.condition("HostUnreachable", status=True, reason="HostDown", message=message):
+        scope.event("HostUnreachable", message, warning=True)
+
+
+def _forget_lost_instance(scope: MachineScope) -> Wait | None:
+    """Begin anew with a machine that was destroyed behind our back; its volume stays."""
+    status = scope.object.status
+    instance: InstanceStatus | None = status.instance
+    assert instance is not None
+    if scope.now < instance.since + ABSENCE_GRACE and instance.state == "created":
+        raise RetryLater("MachineNotVisible", f"{instance.id} does not answer yet", after=2)
+    scope.event("MachineLost", f"{instance.id} was destroyed behind our back", warning=True)
+    status.instance = None
+    status.healthy_since = status.unreachable_since = None
+    status.phase = "Creating"
+    scope.condition("Healthy", status=False, reason="MachineLost")
+    return Wait(0)

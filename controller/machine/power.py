@@ -1,0 +1,184 @@
+"""Power: running, asleep or stopped, and what to do when the process dies by itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from controller.machine.intent import effect
+from controller.machine.tools import MachineScope, Tools, Wait
+from controller.providers import WaitTimeout
+from controller.providers.fly import WaitState
+
+# A wake or a stop takes a second or two; longer ones are polled.
+WAIT_SECONDS = 10
+POLL_SECONDS = 2.0
+STOP_GRACE_SECONDS = 10
+# The product's rule: 5 s doubling to 5 min, forgotten after 10 healthy minutes.
+BACKOFF_FIRST_SECONDS = 5.0
+BACKOFF_LAST_SECONDS = 300.0
+FORGET_CRASHES_AFTER = timedelta(minutes=10)
+
+DOWN = frozenset({"stopped", "suspended", "failed"})
+
+
+async def apply_power(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Bring the machine to the power that the spec asks for."""
+    if scope.seen is None:
+        return None
+    match scope.object.spec.power:
+        case "Running":
+            return await _run(scope, tools)
+        case "Asleep":
+            return await _sleep(scope, tools)
+        case "Stopped":
+            return await _stop(scope, tools)
+
+
+async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
+    status = scope.object.status
+    assert scope.seen is not None
+    if scope.seen.cordoned:
+        await _set_cordon(scope, tools, cordoned=False)
+    if scope.seen.state not in DOWN:
+        status.resting_since = None
+        if status.phase != "Unreachable":
+            status.restarts.next_at = None
+        return None
+    if status.resting_since is None and (wait := _crashed(scope)):
+        return wait
+    return await _start(scope, tools)
+
+
+async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
+    status, instance = scope.object.status, scope.object.status.instance
+    assert instance is not None
+    status.phase = "Starting"
+    status.healthy_since = None
+    scope.condition("Healthy", status=False, reason="Starting")
+    async with effect(scope, "machines.start"):
+        await tools.fly.start_machine(scope.app, instance.id, call=scope.call)
+    await scope.store.heartbeats.reset_health(scope.uid)
+    status.resting_since = status.woken_at = None
+    status.restarts.next_at = None
+    instance.state, instance.since = "starting", scope.now
+    scope.event("Started", f"machine {instance.id}")
+    await _wait_for(scope, tools, "started")
+    return Wait(0)
+
+
+def _crashed(scope: MachineScope) -> Wait | None:
+    """Count a crash and wait for its backoff; a stop that somebody asked for is no crash."""
+    status, machine = scope.object.status, scope.seen
+    assert machine is not None
+    restarts = status.restarts
+    if restarts.next_at is not None:
+        return _wait_until_restart(scope)
+    last = machine.last_exit()
+    if last is not None and last.requested_stop and machine.state != "failed":
+        return None
+    restarts.last_exit_code = None if last is None else last.exit_code
+    message = (
+        "out of memory" if last and last.oom_killed else f"exit code {restarts.last_exit_code}"
+    )
+    count_crash(scope, f"machine {machine.id} stopped by itself: {message}")
+    return _wait_until_restart(scope)
+
+
+def count_crash(scope: MachineScope, message: str) -> None:
+    """Schedule the next restart: 5 s after the first crash, doubling to 5 min."""
+    status = scope.object.status
+    restarts = status.restarts
+    restarts.count += 1
+    backoff = min(BACKOFF_FIRST_SECONDS * 2 ** (restarts.count - 1), BACKOFF_LAST_SECONDS)
+    restarts.last_at = scope.now
+    restarts.next_at = scope.now + timedelta(seconds=backoff)
+    status.healthy_since = None
+    text = f"{message}; restart {restarts.count} in {backoff:.0f} s"
+    scope.condition("Healthy", status=False, reason="Crashed", message=text)
+    scope.event("Crashed", text, warning=True)
+
+
+def _wait_until_restart(scope: MachineScope) -> Wait | None:
+    status = scope.object.status
+    assert status.restarts.next_at is not None
+    left = (status.restarts.next_at - scope.now).total_seconds()
+    if left <= 0:
+        return None
+    status.phase = "Crashed"
+    return Wait(left)
+
+
+async def _sleep(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Stop once; if the proxy starts it afterwards, somebody wanted it: that is not drift."""
+    status, machine = scope.object.status, scope.seen
+    assert machine is not None
+    if machine.cordoned:
+        await _set_cordon(scope, tools, cordoned=False)
+    if machine.state in DOWN:
+        _rest(scope, "Asleep")
+        return None
+    if status.resting_since is None:
+        return await _halt(scope, tools)
+    if status.woken_at is None:
+        status.woken_at = scope.now
+        scope.event("Woken", f"machine {machine.id} was started by a request")
+    return None
+
+
+async def _stop(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Stop and keep stopped: out of the proxy's routing it cannot be started by a request."""
+    machine = scope.seen
+    assert machine is not None
+    if not machine.cordoned:
+        await _set_cordon(scope, tools, cordoned=True)
+    if machine.state in DOWN:
+        _rest(scope, "Stopped")
+        return None
+    scope.object.status.resting_since = None
+    return await _halt(scope, tools)
+
+
+async def _halt(scope: MachineScope, tools: Tools) -> Wait:
+    status, instance = scope.object.status, scope.object.status.instance
+    assert instance is not None
+    status.phase = "Stopping"
+    async with effect(scope, "machines.stop"):
+        await tools.fly.stop_machine(
+            scope.app, instance.id, timeout=STOP_GRACE_SECONDS, call=scope.call
+        )
+    instance.state, instance.since = "stopping", scope.now
+    await _wait_for(scope, tools, "stopped")
+    return Wait(0)
+
+
+def _rest(scope: MachineScope, phase: str) -> None:
+    status = scope.object.status
+    status.phase = phase
+    status.healthy_since = status.unreachable_since = None
+    status.restarts.next_at = None
+    status.woken_at = None
+    if status.resting_since is None:
+        status.resting_since = scope.now
+        scope.event(phase, "the machine is stopped")
+    scope.condition("Healthy", status=False, reason=phase)
+
+
+async def _set_cordon(scope: MachineScope, tools: Tools, *, cordoned: bool) -> None:
+    instance = scope.object.status.instance
+    assert instance is not None
+    operation = "machines.cordon" if cordoned else "machines.uncordon"
+    send = tools.fly.cordon if cordoned else tools.fly.uncordon
+    async with effect(scope, operation):
+        await send(scope.app, instance.id, call=scope.call)
+    instance.cordoned = cordoned
+
+
+async def _wait_for(scope: MachineScope, tools: Tools, state: WaitState) -> None:
+    """Let Fly tell when the state is reached, if it is soon."""
+    await scope.save()
+    try:
+        await tools.fly.wait(
+            scope.app, scope.instance_id, state=state, timeout=WAIT_SECONDS, call=scope.call
+        )
+    except WaitTimeout:
+        return

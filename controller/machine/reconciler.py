@@ -1,0 +1,93 @@
+"""Machine: the steps of its life, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+from controller.engine import EventRecorder, Request, Result
+from controller.kind import KindReconciler
+from controller.machine import launch, removal
+from controller.machine.health import check_health
+from controller.machine.observation import observe
+from controller.machine.power import apply_power
+from controller.machine.rollout import check_region, grow_volume, settle, update_config
+from controller.machine.tools import MachineScope, Tools, Wait
+from crds.machine import Machine
+from crds.meta import Resource
+from crds.store import Store
+
+Step = Callable[[MachineScope, Tools], Awaitable[Wait | None]]
+
+LAUNCH = (
+    launch.ensure_app,
+    launch.ensure_addresses,
+    launch.ensure_volume,
+    launch.ensure_instance,
+)
+LIFE: tuple[Step, ...] = (
+    observe,
+    settle,
+    check_region,
+    grow_volume,
+    update_config,
+    apply_power,
+    check_health,
+)
+REMOVAL: tuple[Step, ...] = (
+    removal.await_withdrawal,
+    removal.destroy_instance,
+    removal.delete_volume,
+    removal.delete_app,
+)
+# What each wish looks like when it has come true.
+REACHED = {"Running": "Running", "Asleep": "Asleep", "Stopped": "Stopped"}
+
+
+class MachineReconciler(KindReconciler[Machine]):
+    """Keeps one Fly app, volume and machine as the row says."""
+
+    kind: ClassVar[type[Resource]] = Machine
+
+    def __init__(self, store: Store, recorder: EventRecorder, tools: Tools) -> None:
+        super().__init__(store, recorder)
+        self._tools = tools
+
+    def scope(self, resource: Machine, request: Request) -> MachineScope:
+        """A machine's scope carries the Fly machine as read."""
+        return MachineScope(self.store, self.recorder, resource, request)
+
+    async def converge(self, scope: MachineScope) -> Result:  # type: ignore[override]  # `scope` above makes it one
+        """Launch what is missing, then follow its life."""
+        for ensure in LAUNCH:
+            await ensure(scope, self._tools)
+        for step in LIFE:
+            if wait := await step(scope, self._tools):
+                _tell_ready(scope, last=step is check_health)
+                return Result(requeue_after=wait.seconds)
+        _tell_ready(scope, last=True)
+        return Result()
+
+    async def remove(self, scope: MachineScope) -> Result | None:  # type: ignore[override]  # the same
+        """Withdraw, destroy, delete; the row goes when all of it is gone."""
+        scope.object.status.phase = "Deleting"
+        scope.condition("Ready", status=False, reason="Deleting")
+        await scope.save()
+        for step in REMOVAL:
+            if wait := await step(scope, self._tools):
+                return Result(requeue_after=wait.seconds)
+        await self.store.heartbeats.forget(scope.uid)
+        return None
+
+
+def _tell_ready(scope: MachineScope, *, last: bool) -> None:
+    """Ready means: the wish came true, and nothing about it was refused."""
+    status = scope.object.status
+    reached = last and status.phase == REACHED[scope.object.spec.power]
+    woken = last and scope.object.spec.power == "Asleep" and status.woken_at is not None
+    scope.condition(
+        "Ready",
+        reached or (woken and status.phase == "Running"),
+        status.phase,
+        "" if reached else f"wants {scope.object.spec.power}",
+    )

@@ -1,0 +1,92 @@
+"""Removal: routes first, then the machine, its volume, its app; each until it is really gone."""
+
+from __future__ import annotations
+
+from controller.machine.intent import await_evidence, effect, pending
+from controller.machine.tools import MachineScope, Tools, Wait
+from controller.providers import NotFound
+from controller.providers.fly import TERMINAL_STATES
+from crds.route import Route
+
+POLL_SECONDS = 2.0
+
+
+async def await_withdrawal(scope: MachineScope, _: Tools) -> Wait | None:
+    """Destroy nothing that the edge may still route to."""
+    meta = scope.object.metadata
+    routes = await scope.store.list(Route, spec={"account": meta.namespace})
+    for route in routes.items:
+        target, entry = route.spec.target, route.status.entry
+        leads_here = target is not None and target.machine == meta.name
+        held = entry is not None and entry.machine == str(scope.uid)
+        if (leads_here and entry is not None and entry.state != "redirect") or held:
+            return Wait(POLL_SECONDS)
+        if leads_here and not route.status.published:
+            return Wait(POLL_SECONDS)
+    return None
+
+
+async def destroy_instance(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Destroy every machine in the app until none is left."""
+    instance = scope.object.status.instance
+    if instance is None:
+        return None
+    try:
+        machine = await tools.fly.get_machine(scope.app, instance.id, call=scope.call)
+    except NotFound:
+        scope.object.status.instance = None
+        return None
+    if machine.state in TERMINAL_STATES:
+        scope.object.status.instance = None
+        return None
+    if machine.state != "destroying":
+        try:
+            async with effect(scope, "machines.destroy"):
+                await tools.fly.destroy_machine(scope.app, instance.id, force=True, call=scope.call)
+        except NotFound:
+            scope.object.status.instance = None
+            return None
+    instance.state, instance.since = "destroying", scope.now
+    return Wait(POLL_SECONDS)
+
+
+async def delete_volume(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Delete the volume; it can still be bound for a while after its machine is gone."""
+    volume = scope.object.status.volume
+    if volume is None:
+        return None
+    try:
+        async with effect(scope, "volumes.delete"):
+            await tools.fly.delete_volume(scope.app, volume.id, call=scope.call)
+    except NotFound:
+        pass
+    scope.object.status.volume = None
+    return None
+
+
+async def delete_app(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Delete the app, with everything that a request of ours may yet have made in it."""
+    app = scope.object.status.app
+    if app is None:
+        return None
+    if app.created_at is None and not pending(scope, "apps.create"):
+        scope.object.status.app = None
+        return None
+    try:
+        found = await tools.fly.get_app(app.name, call=scope.call)
+    except NotFound:
+        # A create that timed out may still arrive.
+        if pending(scope, "apps.create"):
+            await_evidence(scope)
+        scope.object.status.app = None
+        return None
+    if found.organization != tools.fly.org:
+        scope.object.status.app = None
+        return None
+    app.created_at = app.created_at or scope.now
+    try:
+        async with effect(scope, "apps.delete"):
+            await tools.fly.delete_app(app.name, call=scope.call)
+    except NotFound:
+        pass
+    return Wait(POLL_SECONDS)

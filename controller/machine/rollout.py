@@ -1,0 +1,167 @@
+"""Rollout: transitions come to their end, another config is put in place, another region is not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from controller.machine.config import config_hash, desired_config, in_sync
+from controller.machine.intent import effect
+from controller.machine.tools import MachineScope, Tools, Wait
+from controller.providers.fly import TRANSIENT_STATES
+from crds.machine import VolumeStatus
+
+LEASE_SECONDS = 60
+POLL_SECONDS = 2.0
+# Fly's own thresholds for a stuck transition (PROVIDERS.md, limits and consistency).
+STUCK_AFTER = {"updating": timedelta(minutes=10), "replacing": timedelta(minutes=10)}
+STUCK_AFTER_DEFAULT = timedelta(minutes=5)
+# What a machine in a transitional state is on its way to, for people.
+PHASES = {
+    "created": "Creating",
+    "creating": "Creating",
+    "starting": "Starting",
+    "restarting": "Starting",
+    "stopping": "Stopping",
+    "suspending": "Stopping",
+    "updating": "Updating",
+    "replacing": "Updating",
+    "destroying": "Deleting",
+}
+
+
+async def settle(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Let a transition come to its end; nudge one that is stuck.
+
+    `created` is a transition too: the image is being pulled, and it cannot be started yet.
+    """
+    status, machine = scope.object.status, scope.seen
+    instance = status.instance
+    if machine is None or instance is None:
+        return None
+    if not machine.reachable:
+        status.phase = "Unreachable"
+        return Wait(30)
+    if machine.state not in TRANSIENT_STATES and machine.state != "created":
+        status.drop_condition("Stuck")
+        return None
+    status.phase = PHASES.get(machine.state, "Starting")
+    if scope.now < instance.since + STUCK_AFTER.get(machine.state, STUCK_AFTER_DEFAULT):
+        return Wait(POLL_SECONDS)
+    await _nudge(scope, tools, machine.state)
+    return Wait(POLL_SECONDS)
+
+
+async def _nudge(scope: MachineScope, tools: Tools, state: str) -> None:
+    """The graded remedy for a stuck transition: destroy again, start, or kill and start over."""
+    instance = scope.object.status.instance
+    assert instance is not None
+    message = f"machine {instance.id} has been {state} since {instance.since:%H:%M:%S} UTC"
+    scope.condition("Stuck", status=True, reason="StuckTransition", message=message)
+    scope.event("StuckTransition", message, warning=True)
+    # The next nudge comes after another full deadline.
+    instance.since = scope.now
+    if state == "destroying":
+        async with effect(scope, "machines.destroy"):
+            await tools.fly.destroy_machine(scope.app, instance.id, force=True, call=scope.call)
+    elif state == "created":
+        async with effect(scope, "machines.start"):
+            await tools.fly.start_machine(scope.app, instance.id, call=scope.call)
+    else:
+        async with effect(scope, "machines.stop"):
+            await tools.fly.stop_machine(scope.app, instance.id, timeout=1, call=scope.call)
+
+
+async def check_region(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Another region needs a new, empty volume: refused with a reason unless asked for."""
+    spec, status = scope.object.spec, scope.object.status
+    if status.volume is None or status.volume.region == spec.region:
+        status.drop_condition("RegionRefused")
+        return None
+    if spec.recreate == "OnRegionChange":
+        status.drop_condition("RegionRefused")
+        status.phase = "Recreating"
+        return await tear_down_for_region(scope, tools)
+    message = (
+        f"the volume is in {status.volume.region} and volumes cannot move to {spec.region}; "
+        "set recreate to OnRegionChange to begin anew there with an empty volume"
+    )
+    if scope.condition("RegionRefused", status=True, reason="VolumesAreRegional", message=message):
+        scope.event("RegionRefused", message, warning=True)
+    return None
+
+
+async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Remove machine and volume, as at deletion, but keep the app and its name."""
+    from controller.machine import removal  # noqa: PLC0415 - removal settles by this module
+
+    status = scope.object.status
+    scope.condition("Healthy", status=False, reason="Recreating")
+    scope.condition("Ready", status=False, reason="Recreating")
+    await scope.save()
+    for step in (removal.await_withdrawal, removal.destroy_instance, removal.delete_volume):
+        if wait := await step(scope, tools):
+            return wait
+    status.volume = status.instance = None
+    scope.event("Recreating", f"in {scope.object.spec.region}, with an empty volume")
+    return Wait(0)
+
+
+async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
+    """A volume can grow; it cannot shrink."""
+    wanted, volume = scope.object.spec.volume.size_gb, scope.object.status.volume
+    assert volume is not None
+    if wanted < volume.size_gb:
+        scope.condition(
+            "ShrinkRefused",
+            status=True,
+            reason="VolumesOnlyGrow",
+            message=f"the volume has {volume.size_gb} GB and cannot shrink to {wanted} GB",
+        )
+        return None
+    scope.object.status.drop_condition("ShrinkRefused")
+    if wanted > volume.size_gb:
+        async with effect(scope, "volumes.extend"):
+            await tools.fly.extend_volume(scope.app, volume.id, size_gb=wanted, call=scope.call)
+        scope.object.status.volume = VolumeStatus(
+            id=volume.id, region=volume.region, size_gb=wanted, used=volume.used
+        )
+    return None
+
+
+async def update_config(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Put another image, size or environment in place, under Fly's lease and version.
+
+    A machine that should not run is not started by it.
+    """
+    status, machine = scope.object.status, scope.seen
+    if machine is None or status.instance is None or status.volume is None:
+        return None
+    config = desired_config(scope.object, tools, status.volume.id)
+    if in_sync(scope, config):
+        return None
+    status.phase = "Updating"
+    launch = scope.object.spec.power == "Running" and status.resting_since is None
+    async with (
+        effect(scope, "machines.update"),
+        tools.fly.leased(
+            scope.app, machine.id, ttl=LEASE_SECONDS, description="invoker", call=scope.call
+        ) as lease,
+    ):
+        updated = await tools.fly.update_machine(
+            scope.app,
+            machine.id,
+            config=config,
+            current_version=machine.version,
+            nonce=lease.nonce,
+            skip_launch=not launch,
+            call=scope.call,
+        )
+    scope.event("Updated", f"machine {machine.id} has another configuration")
+    status.instance.version = updated.version
+    status.instance.config_hash = config_hash(config)
+    if updated.state != status.instance.state:
+        status.instance.state, status.instance.since = updated.state, scope.now
+    status.instance.started_at = None if launch else status.instance.started_at
+    status.healthy_since = None
+    scope.condition("Healthy", status=False, reason="Updating")
+    return Wait(POLL_SECONDS)

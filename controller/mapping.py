@@ -1,0 +1,61 @@
+"""Which keys a change concerns besides its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from controller.workspace import SUBDOMAIN_LABEL
+from crds.meta import Key
+from crds.store import WatchEvent
+from crds.workspace import WORKSPACE
+
+Target = tuple[str, Key]
+
+
+def owners(event: WatchEvent) -> Iterator[Target]:
+    """The objects that control the changed one."""
+    for owner in _metadata(event).get("ownerReferences") or []:
+        if owner.get("controller"):
+            yield owner["kind"], Key(owner["kind"], event.key.namespace, owner["name"])
+
+
+def account_dependents(event: WatchEvent) -> Iterable[Target]:
+    """An account's state decides over its workspace."""
+    return [("Workspace", Key("Workspace", event.key.name, WORKSPACE))]
+
+
+def workspace_dependents(event: WatchEvent) -> Iterator[Target]:
+    """A workspace's names lead to it, and its account counts it."""
+    yield "Account", Key("Account", "", event.key.namespace)
+    yield from _routes(event, "spec", "status")
+
+
+def machine_dependents(event: WatchEvent) -> Iterator[Target]:
+    """A machine's health decides over its route."""
+    for version in (event.object, event.previous):
+        name = ((version or {}).get("metadata", {}).get("labels") or {}).get(SUBDOMAIN_LABEL)
+        if name:
+            yield "Route", Key("Route", "", name)
+
+
+def route_dependents(event: WatchEvent) -> Iterator[Target]:
+    """A withdrawn route lets the destruction of its machine go on; a free name can be claimed."""
+    spec = (event.object or {}).get("spec", {})
+    account, target = spec.get("account"), spec.get("target")
+    if account and target:
+        yield "Machine", Key("Machine", account, target["machine"])
+        yield "Workspace", Key("Workspace", account, target["workspace"])
+    if event.type == "DELETED" and account:
+        yield "Account", Key("Account", "", account)
+
+
+def _routes(event: WatchEvent, *parts: str) -> Iterator[Target]:
+    for version in (event.object, event.previous):
+        for part in parts:
+            if name := (version or {}).get(part, {}).get("subdomain"):
+                yield "Route", Key("Route", "", name)
+
+
+def _metadata(event: WatchEvent) -> dict[str, list[dict[str, str]]]:
+    metadata: dict[str, list[dict[str, str]]] = (event.object or {}).get("metadata", {})
+    return metadata

@@ -1,0 +1,130 @@
+"""One reconcile of one object: what it read, what it means to do, what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from controller.engine import EventRecorder, Priority, Request
+from controller.providers import Call
+from controller.providers import Priority as CallPriority
+from crds.errors import ConflictError, NotFoundError
+from crds.meta import ConditionStatus, Resource
+from crds.store import StatusWish, Store
+
+R = TypeVar("R", bound=Resource)
+
+
+def call_priority(priority: Priority) -> CallPriority:
+    """The budget's place for a reconcile of this priority."""
+    if priority >= Priority.USER:
+        return CallPriority.USER
+    if priority >= Priority.EVENT:
+        return CallPriority.HEALTH
+    if priority >= Priority.RETRY:
+        return CallPriority.ROLLOUT
+    return CallPriority.RESYNC
+
+
+class Scope(Generic[R]):
+    """An object during one reconcile.
+
+    Steps change `object.status` freely; it is written when a step intends something outside,
+    and once more at the end, if it changed.
+
+    Attributes:
+        object: The object as read, with the status as it becomes.
+        call: The context of provider calls on this object's behalf.
+    """
+
+    def __init__(
+        self, store: Store, recorder: EventRecorder, resource: R, request: Request
+    ) -> None:
+        self.store = store
+        self.object = resource
+        self.request = request
+        self.call = Call(call_priority(request.priority), request.guard)
+        self._recorder = recorder
+        self._written = resource.status.to_json()
+
+    @property
+    def now(self) -> datetime:
+        """The loop's wall time."""
+        return self.store.clock.now()
+
+    @property
+    def uid(self) -> UUID:
+        """The object's uid."""
+        return self.object.uid
+
+    def condition(
+        self,
+        type_: str,
+        status: bool | ConditionStatus,  # noqa: FBT001 - a condition's value, not a switch
+        reason: str,
+        message: str = "",
+    ) -> bool:
+        """Set a condition on the object; returns whether its status moved."""
+        return self.object.status.set_condition(
+            type_,
+            status,
+            reason,
+            message,
+            now=self.now,
+            generation=self.object.metadata.generation,
+        )
+
+    def event(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record an event about the object."""
+        self._recorder.event(
+            self.object.key, self.uid, "Warning" if warning else "Normal", reason, message
+        )
+
+    async def save(self) -> None:
+        """Write what was found, even if the wish moved meanwhile; nothing if nothing changed.
+
+        Raises:
+            FencedError: The shard was lost: its new owner finds out by itself.
+        """
+        if self.object.status.to_json() != self._written:
+            await self._write(if_unmoved=False)
+
+    async def save_if_unmoved(self) -> None:
+        """Write an intent: fails when the row moved, so that nothing is done for an old wish.
+
+        Raises:
+            ConflictError: The row moved.
+        """
+        await self._write(if_unmoved=True)
+
+    async def keep(self, change: Callable[[R], Any]) -> None:
+        """Change the object's metadata or spec.
+
+        Raises:
+            ConflictError: The row moved.
+        """
+        changed = self.object.model_copy(deep=True)
+        change(changed)
+        written = await self.store.update(changed, fence=self.request.fence)
+        # The status stays the one that the steps hold on to.
+        self.object.metadata, self.object.spec = written.metadata, written.spec
+
+    async def or_none(self, awaitable: Awaitable[Any]) -> None:
+        """Wait for a deletion that may find nothing to delete."""
+        try:
+            await awaitable
+        except NotFoundError:
+            return
+
+    async def _write(self, *, if_unmoved: bool) -> None:
+        status = self.object.status.to_json()
+        expected = self.object.metadata.resource_version if if_unmoved else 0
+        wish = StatusWish(self.uid, status, expected, self.request.fence)
+        try:
+            version = await self.store.write_status(self.object.key, wish)
+        except NotFoundError:
+            raise ConflictError(f"{self.object.key} is gone") from None
+        self.object.metadata.resource_version = version
+        self._written = status

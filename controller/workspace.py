@@ -1,0 +1,293 @@
+"""Workspace: a name, a machine, a route between them; asleep when nobody uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from controller.engine import Blocked, EventRecorder, Result
+from controller.kind import TRACEPARENT, KindReconciler
+from controller.scope import Scope
+from crds.account import Account
+from crds.compute import monthly_cost_usd
+from crds.errors import AlreadyExistsError
+from crds.machine import Machine, MachineSpec, Power, VolumeSpec
+from crds.meta import ObjectMeta, Resource
+from crds.platform import PLATFORM, Platform, PlatformSpec
+from crds.route import Route, RouteSpec, RouteTarget
+from crds.store import Store
+from crds.workspace import REDIRECT_DAYS, Workspace, WorkspaceStatus
+
+SUBDOMAIN_LABEL = "invoker.dev/subdomain"
+REMOVAL_POLL_SECONDS = 5.0
+
+
+class WorkspaceReconciler(KindReconciler[Workspace]):
+    """Keeps a Route and a Machine as the workspace says, and puts the idle to sleep.
+
+    Args:
+        store: Where the rows are.
+        recorder: Where events go.
+        public_url: The address of a subdomain.
+    """
+
+    kind: ClassVar[type[Resource]] = Workspace
+
+    def __init__(
+        self, store: Store, recorder: EventRecorder, public_url: Callable[[str], str]
+    ) -> None:
+        super().__init__(store, recorder)
+        self._public_url = public_url
+
+    async def converge(self, scope: Scope[Workspace]) -> Result:
+        """Check what the account may have, claim the name, keep the machine, tell the state."""
+        meta = scope.object.metadata
+        account = await self._account(scope)
+        platform = await self._platform()
+        machine = await self.store.find(Machine, meta.name, meta.namespace)
+        if machine is None:
+            await self._check_caps(scope, account, platform)
+        await self._keep_routes(scope)
+        power, idle_at = await self._power(scope, account, machine)
+        machine = await self._keep_machine(scope, platform, machine, power)
+        self._tell(scope, account, machine, idle_at)
+        if idle_at is None:
+            return Result()
+        return Result(requeue_after=max(0.0, (idle_at - scope.now).total_seconds()))
+
+    async def remove(self, scope: Scope[Workspace]) -> Result | None:
+        """Routes go first, then the machine; the row when both are gone."""
+        scope.object.status.phase = "Deleting"
+        scope.condition("Ready", status=False, reason="Deleting")
+        routes = await self._routes(scope)
+        for route in routes:
+            if not route.deleting:
+                await scope.or_none(
+                    self.store.delete(
+                        Route, route.metadata.name, uid=route.uid, fence=scope.request.fence
+                    )
+                )
+        meta = scope.object.metadata
+        machine = await self.store.find(Machine, meta.name, meta.namespace)
+        if machine is not None and not machine.deleting:
+            await scope.or_none(
+                self.store.delete(
+                    Machine, meta.name, meta.namespace, uid=machine.uid, fence=scope.request.fence
+                )
+            )
+        if await self._routes(scope) or await self.store.find(Machine, meta.name, meta.namespace):
+            return Result(requeue_after=REMOVAL_POLL_SECONDS)
+        return None
+
+    async def _account(self, scope: Scope[Workspace]) -> Account:
+        account = await self.store.find(Account, scope.object.metadata.namespace)
+        if account is None or account.deleting:
+            raise Blocked("NoAccount", "the account of this namespace does not exist")
+        return account
+
+    async def _platform(self) -> PlatformSpec:
+        platform = await self.store.find(Platform, PLATFORM)
+        return PlatformSpec() if platform is None else platform.spec
+
+    async def _check_caps(
+        self, scope: Scope[Workspace], account: Account, platform: PlatformSpec
+    ) -> None:
+        """Refuse what is over a cap; the older workspaces are the ones within it.
+
+        Raises:
+            Blocked: With the cap and its value.
+        """
+        page = await self.store.list(Workspace, namespace=scope.object.metadata.namespace)
+        older = [w for w in page.items if _age(w) < _age(scope.object)]
+        if len(older) >= account.spec.quota.workspaces:
+            raise Blocked(
+                "QuotaReached", f"the account may have {account.spec.quota.workspaces} workspaces"
+            )
+        rank = await self.store.rank(scope.object)
+        if rank >= platform.caps.machines:
+            raise Blocked(
+                "FleetCapReached", f"the platform may have {platform.caps.machines} machines"
+            )
+        cost = monthly_cost_usd(platform.size, platform.volume_gb) * (rank + 1)
+        if cost > platform.caps.monthly_spend_usd:
+            raise Blocked(
+                "SpendCapReached",
+                f"the platform may spend {platform.caps.monthly_spend_usd:.2f} USD a month",
+            )
+
+    async def _keep_routes(self, scope: Scope[Workspace]) -> None:
+        """Claim the name; names that it had before lead to it for a while.
+
+        Raises:
+            Blocked: The name is somebody else's.
+        """
+        name = scope.object.spec.subdomain
+        target = RouteTarget(
+            workspace=scope.object.metadata.name, machine=scope.object.metadata.name
+        )
+        account = scope.object.metadata.namespace
+        route = await self.store.find(Route, name)
+        if route is None:
+            route = await self._claim(scope, name, RouteSpec(account=account, target=target))
+        if route is None or route.spec.account != account or route.deleting:
+            scope.condition("Routed", status=False, reason="SubdomainTaken")
+            raise Blocked("SubdomainTaken", f"{name} is taken", recheck_after=60)
+        wanted = RouteSpec(account=account, target=target)
+        await self._keep_route(scope, route, wanted)
+        until = scope.now + timedelta(days=REDIRECT_DAYS)
+        for old in await self._routes(scope):
+            if old.metadata.name != name and not old.deleting and old.spec.redirect_to != name:
+                spec = old.spec.model_copy(
+                    update={
+                        "redirect_to": name,
+                        "redirect_until": old.spec.redirect_until or until,
+                    }
+                )
+                await self._keep_route(scope, old, spec)
+
+    async def _claim(self, scope: Scope[Workspace], name: str, spec: RouteSpec) -> Route | None:
+        try:
+            return await self.store.create(
+                Route(metadata=self._child_metadata(scope, name, ""), spec=spec),
+                fence=scope.request.fence,
+            )
+        except AlreadyExistsError:
+            return await self.store.find(Route, name)
+
+    async def _keep_route(self, scope: Scope[Workspace], route: Route, spec: RouteSpec) -> None:
+        if route.spec != spec:
+            route.spec = spec
+            await self.store.update(route, fence=scope.request.fence)
+
+    async def _routes(self, scope: Scope[Workspace]) -> list[Route]:
+        """The routes that lead or led to this workspace."""
+        page = await self.store.list(Route, spec={"account": scope.object.metadata.namespace})
+        return [
+            route
+            for route in page.items
+            if route.spec.target and route.spec.target.workspace == scope.object.metadata.name
+        ]
+
+    async def _power(
+        self, scope: Scope[Workspace], account: Account, machine: Machine | None
+    ) -> tuple[Power, datetime | None]:
+        """What the machine should do at present, and when that is to be asked again."""
+        spec, status = scope.object.spec, scope.object.status
+        if account.spec.state != "Active" or spec.power == "Stopped":
+            return "Stopped", None
+        if machine is None or machine.status.instance is None:
+            return "Running", None
+        last = await self._last_activity(scope, machine)
+        status.last_activity_at = last
+        if last is None:
+            return "Running", None
+        idle_at = last + timedelta(seconds=spec.idle_timeout_seconds)
+        if scope.now >= idle_at:
+            return "Asleep", None
+        return "Running", idle_at
+
+    async def _last_activity(self, scope: Scope[Workspace], machine: Machine) -> datetime | None:
+        """The newest sign that somebody wants the machine; None before it first ran."""
+        beat = await self.store.heartbeats.find(machine.uid)
+        instance = machine.status.instance
+        signs = [
+            beat.last_activity_at if beat else None,
+            machine.status.woken_at,
+            instance.started_at if instance else None,
+            scope.object.spec.wake_at,
+        ]
+        return max((sign for sign in signs if sign is not None), default=None)
+
+    async def _keep_machine(
+        self,
+        scope: Scope[Workspace],
+        platform: PlatformSpec,
+        machine: Machine | None,
+        power: Power,
+    ) -> Machine:
+        spec, meta = scope.object.spec, scope.object.metadata
+        wanted = MachineSpec(
+            power=power,
+            account=meta.namespace,
+            image=spec.image or platform.image,
+            region=spec.region or (machine.spec.region if machine else platform.region),
+            size=spec.size or platform.size,
+            volume=VolumeSpec(size_gb=_volume_gb(scope.object, platform, machine)),
+            recreate=spec.recreate,
+        )
+        if machine is None:
+            child = Machine(
+                metadata=self._child_metadata(scope, meta.name, meta.namespace), spec=wanted
+            )
+            return await self.store.create(child, fence=scope.request.fence)
+        if machine.deleting:
+            raise Blocked("MachineDeleting", "its machine is being deleted", recheck_after=10)
+        label = machine.metadata.labels.get(SUBDOMAIN_LABEL)
+        if machine.spec != wanted or label != spec.subdomain:
+            machine.spec = wanted
+            machine.metadata.labels[SUBDOMAIN_LABEL] = spec.subdomain
+            self._pass_trace(scope, machine.metadata)
+            return await self.store.update(machine, fence=scope.request.fence)
+        return machine
+
+    def _child_metadata(self, scope: Scope[Workspace], name: str, namespace: str) -> ObjectMeta:
+        metadata = ObjectMeta(
+            name=name,
+            namespace=namespace,
+            labels={SUBDOMAIN_LABEL: scope.object.spec.subdomain},
+            owner_references=[scope.object.owner_reference()],
+        )
+        self._pass_trace(scope, metadata)
+        return metadata
+
+    @staticmethod
+    def _pass_trace(scope: Scope[Workspace], metadata: ObjectMeta) -> None:
+        """A child's reconciles belong to the trace of the wish that made it."""
+        if trace := scope.object.metadata.annotations.get(TRACEPARENT):
+            metadata.annotations[TRACEPARENT] = trace
+
+    def _tell(
+        self,
+        scope: Scope[Workspace],
+        account: Account,
+        machine: Machine,
+        idle_at: datetime | None,
+    ) -> None:
+        status: WorkspaceStatus = scope.object.status
+        status.subdomain = scope.object.spec.subdomain
+        status.url = self._public_url(status.subdomain)
+        status.idle_at = idle_at
+        status.asleep = machine.status.phase == "Asleep"
+        status.phase = (
+            machine.status.phase if account.spec.state == "Active" else account.spec.state
+        )
+        scope.condition("Routed", status=True, reason="Claimed")
+        ready = machine.status.condition("Ready")
+        current = machine.status.observed_generation == machine.metadata.generation
+        if ready is None or not current:
+            scope.condition("Ready", status=False, reason="Converging")
+        else:
+            scope.condition("Ready", ready.status, ready.reason, ready.message)
+        self._mirror(scope, machine)
+
+    @staticmethod
+    def _mirror(scope: Scope[Workspace], machine: Machine) -> None:
+        """Show what is wrong with the machine on the thing that its user knows."""
+        for type_ in ("RegionRefused", "ShrinkRefused", "NoCapacity", "HostUnreachable", "Stuck"):
+            told = machine.status.condition(type_)
+            if told is None:
+                scope.object.status.drop_condition(type_)
+            else:
+                scope.condition(type_, told.status, told.reason, told.message)
+
+
+def _volume_gb(workspace: Workspace, platform: PlatformSpec, machine: Machine | None) -> int:
+    """A volume's size is decided once, unless the workspace itself asks for another."""
+    if workspace.spec.volume_gb is not None:
+        return workspace.spec.volume_gb
+    return machine.spec.volume.size_gb if machine is not None else platform.volume_gb
+
+
+def _age(workspace: Workspace) -> tuple[str, str]:
+    return str(workspace.metadata.creation_timestamp), str(workspace.uid)

@@ -1,0 +1,113 @@
+"""Settings of the processes: environment variables, checked once at start, all problems at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crds.secrets import Cipher, SecretError
+
+
+class SettingsError(Exception):
+    """Settings are wrong; the message lists every problem and repeats no value."""
+
+    def __init__(self, program: str, problems: list[str]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{program} cannot start, its settings are wrong:\n{lines}")
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must be an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgres://", "postgresql://")):
+        raise ValueError("must be a postgresql:// URL")
+    return value
+
+
+def _usable_keys(value: SecretStr) -> SecretStr:
+    try:
+        Cipher.from_keys(value.get_secret_value())
+    except (SecretError, ValueError):
+        # Whatever is wrong, its words may hold the key.
+        raise ValueError(
+            "must be one or more Fernet keys with commas between them, the newest first"
+        ) from None
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+EncryptionKeys = Annotated[SecretStr, AfterValidator(_usable_keys)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class ProcessSettings(BaseSettings):
+    """What every process needs to know; an empty variable counts as unset.
+
+    A process subclasses it with its own variables and its name.
+    """
+
+    PROGRAM: ClassVar[str] = "The process"
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    database_url: PostgresUrl = Field(alias="DATABASE_URL")
+    domain: str = Field(alias="INVOKER_DOMAIN", pattern=r"^[a-z0-9.-]+$")
+    edge_scheme: Literal["http", "https"] = Field(default="https", alias="INVOKER_EDGE_SCHEME")
+    edge_public_port: int | None = Field(
+        default=None, alias="INVOKER_EDGE_PUBLIC_PORT", ge=1, le=65535
+    )
+    encryption_keys: EncryptionKeys = Field(alias="INVOKER_ENCRYPTION_KEYS")
+    supabase_url: HttpUrl = Field(alias="SUPABASE_URL")
+    log_format: Literal["json", "text"] = Field(default="json", alias="INVOKER_LOG_FORMAT")
+    otlp_endpoint: HttpUrl | None = Field(default=None, alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of every access token."""
+        return f"{self.supabase_url}/auth/v1"
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the keys of access tokens are."""
+        return f"{self.issuer}/.well-known/jwks.json"
+
+    def public_url(self, subdomain: str) -> str:
+        """Where a subdomain answers for browsers."""
+        port = f":{self.edge_public_port}" if self.edge_public_port else ""
+        return f"{self.edge_scheme}://{subdomain}.{self.domain}{port}"
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: Naming every variable that is missing or wrong, and its rule.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError(cls.PROGRAM, _in_words(error)) from None
+
+
+def _in_words(error: ValidationError) -> list[str]:
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    return [
+        f"{detail['loc'][0] if detail['loc'] else 'settings'}: "
+        f"{_rule(detail['type'], detail['msg'])}"
+        for detail in details
+    ]
+
+
+def _rule(kind: str, message: str) -> str:
+    return "is not set" if kind == "missing" else message.removeprefix("Value error, ")
