@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from deploy.local.children import bound
+
 
 def _binaries() -> Path:
     """Where the wheel put PostgreSQL's programs; its Python code has side effects when imported."""
@@ -31,7 +32,6 @@ def _binaries() -> Path:
 
 
 BINARIES = _binaries()
-SHIM = Path(__file__).with_name("shim.py")
 NOBODY = 65534
 """PostgreSQL refuses root; initdb wants a uid that has a passwd entry, and this one has."""
 
@@ -138,7 +138,7 @@ class EmbeddedPostgres:
         _private_directory(self.socket_dir)
 
     def command(self) -> list[str]:
-        """The server's command line, with the shim in front."""
+        """The server's command line, to be run as `server_user()` with `/` as directory."""
         settings = {
             "unix_socket_directories": str(self.socket_dir),
             "unix_socket_permissions": "0700",
@@ -147,7 +147,7 @@ class EmbeddedPostgres:
             **self.settings,
         }
         arguments = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        return _as_server_user([str(BINARIES / "postgres"), "-D", str(self.cluster), *arguments])
+        return [str(BINARIES / "postgres"), "-D", str(self.cluster), *arguments]
 
     def stop(self) -> None:
         """Shut down: open sessions are ended, data is flushed. Does nothing when not started."""
@@ -247,7 +247,11 @@ class EmbeddedPostgres:
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own binary
-                self.command(), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                _as_server_user(self.command()),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         while self.process.poll() is None:
             if self.is_ready():
@@ -278,10 +282,13 @@ class EmbeddedPostgres:
         return True
 
 
+def server_user() -> int | None:
+    """The uid that the server has to be started as; ``None`` when ours will do."""
+    return NOBODY if os.geteuid() == 0 else None
+
+
 def _as_server_user(command: Sequence[str]) -> list[str]:
-    user = ["--user", str(NOBODY)] if os.geteuid() == 0 else []
-    parent = ["--parent", str(os.getpid()), "--signal", str(int(signal.SIGINT))]
-    return [sys.executable, "-IS", str(SHIM), *parent, *user, "--", *command]
+    return bound(command, death_signal=signal.SIGINT, user=server_user())
 
 
 def _private_directory(path: Path) -> None:

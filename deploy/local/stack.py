@@ -1,0 +1,222 @@
+"""What the product consists of on one computer: the services and what each is told."""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+from pydantic import HttpUrl, SecretStr
+
+from deploy.local import edge
+from deploy.local.keys import Keys
+from deploy.local.postgres import EmbeddedPostgres, server_user
+from deploy.local.settings import LocalSettings
+from deploy.local.supervisor import Service
+
+ROOT: Final = Path(__file__).parents[2]
+SERVER_ERRORS: Final = 500
+
+# The variables by which somebody says that a provider shall be the real one.
+REAL: Final = {"fly": "FLY_API_TOKEN", "kv": "CLOUDFLARE_API_TOKEN", "auth": "SUPABASE_URL"}
+
+_SIMULATED_ORG: Final = "invoker"
+_SIMULATED_ACCOUNT: Final = "00000000000000000000000000000001"
+_SIMULATED_NAMESPACE: Final = "00000000000000000000000000000002"
+
+
+def answers(url: str) -> Callable[[], Awaitable[bool]]:
+    """Readiness of something that answers HTTP without a server error."""
+
+    async def ready() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+                return (await client.get(url)).status_code < SERVER_ERRORS
+        except httpx.HTTPError:
+            return False
+
+    return ready
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Builds the services.
+
+    Attributes:
+        settings: State and ports.
+        keys: The installation's secrets.
+        environ: The caller's environment, which decides what is simulated.
+    """
+
+    settings: LocalSettings
+    keys: Keys
+    environ: Mapping[str, str]
+
+    def simulated(self) -> list[str]:
+        """The providers that are simulated: those without credentials in the environment."""
+        return [part for part, name in REAL.items() if not self.environ.get(name)]
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the caller brought a database."""
+        return bool(self.environ.get("DATABASE_URL"))
+
+    def ports(self) -> list[str]:
+        """The parts whose ports this run takes."""
+        simulated = self.simulated()
+        return [
+            *("api", "controller", "edge"),
+            *([] if self.has_database else ["postgres"]),
+            *simulated,
+            *(["proxy"] if "fly" in simulated else []),
+        ]
+
+    def server(self) -> EmbeddedPostgres:
+        """The embedded PostgreSQL."""
+        return EmbeddedPostgres(
+            self.settings.state / "postgres",
+            port=self.settings.ports["postgres"],
+            settings={"max_connections": "200", "log_min_messages": "warning"},
+        )
+
+    def database(self, server: EmbeddedPostgres) -> Service:
+        """PostgreSQL as a supervised service."""
+
+        async def ready() -> bool:
+            return server.is_ready()
+
+        return Service(
+            name="postgres",
+            command=server.command(),
+            prepare=server.prepare,
+            ready=ready,
+            stop_signal=signal.SIGINT,
+            user=server_user(),
+            cwd=Path("/"),
+        )
+
+    def simulators(self) -> list[Service]:
+        """The providers that nobody gave credentials for."""
+        keys = self.keys
+        special = {
+            "fly": [
+                f"--proxy-port={self.settings.ports['proxy']}",
+                f"--org={_SIMULATED_ORG}",
+                f"--token={keys.fly_token}",
+            ],
+            "kv": [
+                f"--account={_SIMULATED_ACCOUNT}",
+                f"--namespace={_SIMULATED_NAMESPACE}",
+                f"--token={keys.cloudflare_token}",
+            ],
+            "auth": [f"--anon-key={keys.anon_key}", f"--service-key={keys.service_key}"],
+        }
+        return [
+            self._python(
+                part,
+                "deploy.local.simulators",
+                part,
+                f"--state={self.settings.state / 'cloud'}",
+                f"--port={self.settings.ports[part]}",
+                *special[part],
+                ready=answers(self.settings.url(part)),
+            )
+            for part in self.simulated()
+        ]
+
+    def api(self, environment: Mapping[str, str]) -> Service:
+        """The API."""
+        url = self.settings.url("api")
+        return self._python("api", "api", ready=answers(f"{url}/readyz"), environment=environment)
+
+    def controller(self, environment: Mapping[str, str]) -> Service:
+        """The controller."""
+        url = self.settings.url("controller")
+        return self._python(
+            "controller", "controller", ready=answers(f"{url}/readyz"), environment=environment
+        )
+
+    def edge(self) -> Service:
+        """The Worker on workerd."""
+        settings, state = self.settings, self.settings.state / "edge"
+        (state / "objects").mkdir(parents=True, exist_ok=True)
+        issuer = f"{self._supabase_url()}/auth/v1"
+        options = edge.EdgeSettings(
+            port=settings.ports["edge"],
+            api_url=HttpUrl(settings.url("api")),
+            kv_url=HttpUrl(settings.url("kv")),
+            jwks_url=HttpUrl(f"{issuer}/.well-known/jwks.json"),
+            jwt_issuer=issuer,
+            machines_url=HttpUrl(settings.url("proxy")),
+            storage=state / "objects",
+            edge_token=SecretStr(self.keys.edge_token),
+            edge_signing_key=SecretStr(self.keys.edge_signing_key),
+        )
+        config = state / "config.capnp"
+        config.write_text(edge.render_config(options), encoding="utf-8")
+        return Service(
+            name="edge",
+            command=edge.command(config),
+            environment=edge.environment(options),
+            ready=answers(settings.url("edge")),
+        )
+
+    def environment(self, database_url: str) -> dict[str, str]:
+        """What API and controller are told; the caller's own variables come before."""
+        settings, keys, simulated = self.settings, self.keys, self.simulated()
+        told = {
+            "DATABASE_URL": database_url,
+            "INVOKER_DOMAIN": "localhost",
+            "INVOKER_EDGE_SCHEME": "http",
+            "INVOKER_EDGE_PUBLIC_PORT": str(settings.ports["edge"]),
+            "INVOKER_API_URL": settings.url("api"),
+            "INVOKER_API_PORT": str(settings.ports["api"]),
+            "INVOKER_CONTROLLER_PORT": str(settings.ports["controller"]),
+            "INVOKER_ENCRYPTION_KEYS": keys.encryption_keys,
+            "INVOKER_EDGE_TOKEN": keys.edge_token,
+            "INVOKER_EDGE_JWKS": keys.edge_jwks,
+            "INVOKER_INSTALLATION": "local",
+            "INVOKER_LOG_FORMAT": "text",
+        }
+        if "auth" in simulated:
+            told |= {
+                "SUPABASE_URL": settings.url("auth"),
+                "SUPABASE_ANON_KEY": keys.anon_key,
+            }
+        if "fly" in simulated:
+            told |= {
+                "FLY_API_TOKEN": keys.fly_token,
+                "FLY_API_HOSTNAME": settings.url("fly"),
+                "FLY_ORG": _SIMULATED_ORG,
+                "INVOKER_MACHINE_GATEWAY": settings.url("proxy"),
+            }
+        if "kv" in simulated:
+            told |= {
+                "CLOUDFLARE_API_TOKEN": keys.cloudflare_token,
+                "CLOUDFLARE_ACCOUNT_ID": _SIMULATED_ACCOUNT,
+                "CLOUDFLARE_KV_NAMESPACE_ID": _SIMULATED_NAMESPACE,
+                "CLOUDFLARE_API_URL": f"{settings.url('kv')}/client/v4",
+            }
+        return told
+
+    def _supabase_url(self) -> str:
+        return self.environ.get("SUPABASE_URL") or self.settings.url("auth")
+
+    def _python(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        ready: Callable[[], Awaitable[bool]],
+        environment: Mapping[str, str] | None = None,
+    ) -> Service:
+        path = os.pathsep.join(filter(None, [str(ROOT), self.environ.get("PYTHONPATH")]))
+        return Service(
+            name=name,
+            command=[sys.executable, "-m", module, *arguments],
+            environment={"PYTHONUNBUFFERED": "1", "PYTHONPATH": path, **(environment or {})},
+            ready=ready,
+        )
