@@ -196,3 +196,13 @@ async def test_namespaces_are_made_renamed_and_removed(kv: KV) -> None:
         left = (await client.get("")).json()["result_info"]["total_count"]
 
     assert (again.status_code, named, left) == (400, "newer", 1)
+
+
+async def test_metadata_in_a_header_is_utf_8(kv: KV, binding: httpx.AsyncClient) -> None:
+    """Workerd sends metadata as raw UTF-8."""
+    headers = {b"cf-kv-metadata": '{"name":"ü"}'.encode()}
+    await binding.put("/k?urlencoded=true", content=b"", headers=headers)
+    entry = kv.get("k")
+
+    assert entry is not None
+    assert entry.metadata == {"name": "ü"}

@@ -27,3 +27,33 @@ class Effect:
     app: str
     id: str
     details: dict[str, Any] = field(default_factory=dict)
+
+
+class EffectLog(list[Effect]):
+    """The log, oldest first.
+
+    Attributes:
+        kept: how many to keep; None for all. A server that runs for days keeps few.
+    """
+
+    kept: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0
+
+    def add(
+        self,
+        at: float,
+        method: str,
+        path: str,
+        operation: str,
+        app: str,
+        key: str,
+        details: dict[str, Any],
+    ) -> None:
+        """Append an effect."""
+        self.append(Effect(self._next, at, method, path, operation, app, key, details))
+        self._next += 1
+        if self.kept is not None:
+            del self[: -self.kept]

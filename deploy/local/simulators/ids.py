@@ -1,6 +1,7 @@
 """Identifiers in the providers' shapes, reproducible from a seed."""
 
 import random
+from typing import Any
 from uuid import UUID
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -12,6 +13,15 @@ class Ids:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+
+    def dump(self) -> list[Any]:
+        """Return where the generator stands, as JSON."""
+        return list(self.rng.getstate())
+
+    def load(self, state: list[Any]) -> None:
+        """Go on from where `dump` was."""
+        version, internal, gauss = state
+        self.rng.setstate((version, tuple(internal), gauss))
 
     def machine(self) -> str:
         """Return 14 hex digits, as Fly names machines."""

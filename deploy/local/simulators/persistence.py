@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+_PAUSE_PER_WRITE = 10
+
 
 class Persistent(Protocol):
     """What can be saved."""
@@ -36,6 +38,7 @@ class StateFile:
         self.path = path
         self.subject = subject
         self.delay_seconds = delay_seconds
+        self.pause_seconds = delay_seconds
         self._due: asyncio.TimerHandle | None = None
 
     def open(self) -> bool:
@@ -50,12 +53,16 @@ class StateFile:
     def save(self) -> None:
         """Write the state now."""
         self._due = None
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         beside = self.path.with_suffix(".tmp")
         with beside.open("w") as file:
             json.dump(self.subject.dump(), file, separators=(",", ":"))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self.path)
+        # A large state must not keep the simulator busy with writing.
+        self.pause_seconds = max(self.delay_seconds, _PAUSE_PER_WRITE * (loop.time() - began))
 
     def close(self) -> None:
         """Stop watching and write a last time."""
@@ -67,4 +74,4 @@ class StateFile:
     def _changed(self) -> None:
         if self._due is None:
             loop = asyncio.get_running_loop()
-            self._due = loop.call_later(self.delay_seconds, self.save)
+            self._due = loop.call_later(self.pause_seconds, self.save)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import random
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from deploy.local.simulators.limits import AuthLimits, CloudflareLimits, FlyLimi
 from deploy.local.simulators.persistence import StateFile
 
 HOST = "127.0.0.1"
+_KEPT_EFFECTS = 1000
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,6 +46,7 @@ async def run_fly(options: argparse.Namespace) -> None:
     runtime.end_leftovers()
     limits = FlyLimits(enabled=options.limits)
     cloud = FlyCloud(org=options.org, token=options.token, runtime=runtime, limits=limits)
+    cloud.effects.kept = _KEPT_EFFECTS
     runtime.secrets = lambda app: dict(cloud.apps[app].secrets)
     saved = StateFile(options.state / "fly" / "state.json", cloud)
     saved.open()
@@ -72,12 +75,14 @@ async def run_kv(options: argparse.Namespace) -> None:
         namespace=options.namespace,
         limits=CloudflareLimits(enabled=options.limits),
     )
+    kv.effects.kept = _KEPT_EFFECTS
     await _run_saved(kv, options, kv_binding(kv), "kv")
 
 
 async def run_auth(options: argparse.Namespace) -> None:
     """Serve Supabase Auth under `/auth/v1`."""
     auth = SupabaseAuth(
+        rng=random.Random(),  # noqa: S311 - keys of its own for every state directory
         anon_key=options.anon_key,
         service_key=options.service_key,
         issuer=options.issuer or f"http://{HOST}:{options.port}/auth/v1",

@@ -239,6 +239,7 @@ class SupabaseAuth:
     def dump(self) -> dict[str, Any]:
         """Return everything as JSON."""
         return {
+            "rng": self.ids.dump(),
             "keys": [str(number) for number in self.keys.numbers],
             "users": [asdict(user) for user in self.users.values()],
             "sessions": [asdict(session) for session in self.sessions.values()],
@@ -246,6 +247,7 @@ class SupabaseAuth:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `dump` returned."""
+        self.ids.load(state["rng"])
         self.keys.numbers = [int(number) for number in state["keys"]]
         self.users = {saved["id"]: User(**saved) for saved in state["users"]}
         self.sessions = {saved["id"]: Session(**saved) for saved in state["sessions"]}

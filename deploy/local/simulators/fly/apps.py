@@ -23,7 +23,7 @@ class Apps(CloudCore):
         Raises:
             FlyError: 422 `name_taken`, 400 for a bad name or key, 403 for another organization.
         """
-        name = body.get("name") or f"app-{self.ids.hex(8)}"
+        name = body.get("name") or body.get("app_name") or f"app-{self.ids.hex(8)}"
         if body.get("org_slug") not in {self.org, "personal"}:
             raise FlyError(403, "Not authorized to access this organization")
         if not _NAME.fullmatch(name):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from deploy.local.simulators.effects import Effect
 from deploy.local.simulators.fly.apps import Apps
 from deploy.local.simulators.fly.lists import Lists
 from deploy.local.simulators.fly.machines import Machines
@@ -43,17 +42,9 @@ class FlyCloud(Apps, Volumes, Machines, Lists, Saved):
         named = next((params[name] for name in route.names if name.endswith("_id")), None)
         app = params.get("app_name") or str(call.json().get("name") or made or "")
         details = call.json() if call.body else {}
-        self.effects.append(
-            Effect(
-                seq=len(self.effects),
-                at=self.now(),
-                method=route.method,
-                path=route.template,
-                operation=route.operation,
-                app=app,
-                id=named or params.get("ip") or params.get("secret_name") or made or app,
-                details=details,
-            )
+        key = named or params.get("ip") or params.get("secret_name") or made or app
+        self.effects.add(
+            self.now(), route.method, route.template, route.operation, app, key, details
         )
 
     def unreachable(self, call: Call) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from deploy.local.simulators.clock import Now, wall_anchored
-from deploy.local.simulators.effects import Effect
+from deploy.local.simulators.effects import EffectLog
 from deploy.local.simulators.fly import views
 from deploy.local.simulators.fly.runtime import InlineRuntime, MachineRuntime
 from deploy.local.simulators.fly.state import (
@@ -75,7 +75,7 @@ class CloudCore:
         self.machines: dict[str, Machine] = {}
         self.volumes: dict[str, Volume] = {}
         self.history = History()
-        self.effects: list[Effect] = []
+        self.effects = EffectLog()
         self._init_switches()
         self._late: dict[str, tuple[float, Any]] = {}
         self._changed: dict[str, asyncio.Event] = {}

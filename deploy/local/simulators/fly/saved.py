@@ -5,6 +5,7 @@ from typing import Any
 
 from deploy.local.simulators.fly.lifecycle import Lifecycle
 from deploy.local.simulators.fly.state import (
+    TERMINAL,
     Address,
     App,
     Event,
@@ -14,24 +15,27 @@ from deploy.local.simulators.fly.state import (
     Volume,
 )
 
+_REMEMBERED_SECONDS = 86_400  # how long a destroyed machine can be read by its ID
+
 
 class Saved(Lifecycle):
     """What persistence needs of the cloud."""
 
     def dump(self) -> dict[str, Any]:
         """Return everything as JSON; machines in the order of their last change."""
-        machines = sorted(self.machines.values(), key=lambda machine: machine.updated_at)
+        recent = self.now() - _REMEMBERED_SECONDS
+        known = [m for m in self.machines.values() if _kept(m, recent)]
+        machines = sorted(known, key=lambda machine: machine.updated_at)
         return {
             "apps": [asdict(app) for app in self.apps.values()],
             "volumes": [asdict(volume) for volume in self.volumes.values()],
             "machines": [asdict(machine) for machine in machines],
-            "rng": self.ids.rng.getstate(),
+            "rng": self.ids.dump(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `dump` returned; `resume` then goes on with it."""
-        version, internal, gauss = state["rng"]
-        self.ids.rng.setstate((version, tuple(internal), gauss))
+        self.ids.load(state["rng"])
         for saved in state["apps"]:
             app = App(**saved | {"addresses": [Address(**a) for a in saved["addresses"]]})
             self.apps[app.name] = app
@@ -50,6 +54,10 @@ class Saved(Lifecycle):
         """Boot the machines that ran, and finish what was under way."""
         for machine in list(self.machines.values()):
             self.resume_work(machine)
+
+
+def _kept(machine: Machine, recent: float) -> bool:
+    return machine.state not in TERMINAL or machine.updated_at > recent
 
 
 def _machine(saved: dict[str, Any]) -> Machine:

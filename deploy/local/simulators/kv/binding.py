@@ -67,7 +67,8 @@ class KVBinding:
         metadata = call.headers.get(_METADATA)
         ttl, at = call.first("expiration_ttl"), call.first("expiration")
         expiration = self.kv.now() + float(ttl) if ttl else float(at) if at else None
-        noted = json.loads(metadata) if metadata else None
+        # Workerd sends UTF-8, which HTTP libraries read as Latin-1.
+        noted = json.loads(metadata.encode("latin-1")) if metadata else None
         self.kv.put(key, Entry(call.body, noted, expiration), self.namespace)
         details = {"value": call.body.decode(errors="replace"), "metadata": noted}
         self.kv.record("PUT", "/{key}", "kv.put", self.namespace, key, details)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.local.simulators.clock import Now, wall_anchored
-from deploy.local.simulators.effects import Effect
+from deploy.local.simulators.effects import EffectLog
 from deploy.local.simulators.history import History
 from deploy.local.simulators.ids import Ids
 from deploy.local.simulators.limits import CloudflareLimits
@@ -78,7 +78,7 @@ class KV:
         self.limits = limits or CloudflareLimits()
         self.namespaces = {namespace: KVNamespace(namespace, "routes")}
         self.history = History()
-        self.effects: list[Effect] = []
+        self.effects = EffectLog()
         self.stale_lists = 0
         self.fail_keys: set[str] = set()
         self.edge_cache = False
@@ -150,9 +150,8 @@ class KV:
         details: dict[str, Any] | None = None,
     ) -> None:
         """Note a mutation that succeeded."""
-        seq, at = len(self.effects), self.now()
         noted = details or {}
-        self.effects.append(Effect(seq, at, method, path, operation, namespace, key, noted))
+        self.effects.add(self.now(), method, path, operation, namespace, key, noted)
 
     # What a test or an operator may do behind our back
 
@@ -171,6 +170,7 @@ class KV:
     def dump(self) -> dict[str, Any]:
         """Return everything as JSON."""
         return {
+            "rng": self.ids.dump(),
             "namespaces": [
                 {
                     "id": space.id,
@@ -181,11 +181,12 @@ class KV:
                     },
                 }
                 for space in self.namespaces.values()
-            ]
+            ],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `dump` returned."""
+        self.ids.load(state["rng"])
         for saved in state["namespaces"]:
             space = KVNamespace(saved["id"], saved["title"])
             self.namespaces[space.id] = space
