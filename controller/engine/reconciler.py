@@ -1,0 +1,107 @@
+"""What the engine asks of a reconciler, and what it hands to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from controller.engine.outcome import Failure
+from controller.engine.queue import Priority
+from controller.engine.result import Result
+from controller.engine.tracing import link
+from crds.meta import Key
+from crds.store import Fence
+
+
+def _pass() -> None:
+    """Nobody else can act on the key."""
+
+
+class Grip(NamedTuple):
+    """The right to act on a key.
+
+    Attributes:
+        fence: Goes with every write; None where nobody shares the keys.
+        guard: Raises FencedError once the right is not surely ours any more; asked before
+            every effect outside.
+    """
+
+    fence: Fence | None = None
+    guard: Callable[[], None] = _pass
+
+
+class Request:
+    """One reconcile of one key.
+
+    Attributes:
+        key: What to reconcile.
+        attempt: How many times it failed in a row before.
+        priority: Who waits for the outcome.
+        fence: Goes with every write.
+        guard: Raises FencedError once the key is not surely ours any more.
+    """
+
+    __slots__ = ("_span", "attempt", "fence", "guard", "key", "priority")
+
+    def __init__(
+        self,
+        key: Key,
+        *,
+        attempt: int = 0,
+        priority: Priority = Priority.EVENT,
+        grip: Grip | None = None,
+        span: Span = INVALID_SPAN,
+    ) -> None:
+        self.key = key
+        self.attempt = attempt
+        self.priority = priority
+        self.fence, self.guard = grip or Grip()
+        self._span = span
+
+    def link(self, traceparent: str | None) -> None:
+        """Tie the reconcile's span to the request that made the wish (W3C traceparent)."""
+        link(self._span, traceparent)
+
+
+class Reconciler(Protocol):
+    """Makes the world what a row says."""
+
+    async def reconcile(self, request: Request) -> Result:
+        """Read everything anew and take the next steps; may run again at any point.
+
+        Raises:
+            ReconcileError: It did not converge.
+        """
+
+    async def report(self, request: Request, failure: Failure) -> None:
+        """Show a failure where people look; the next try is arranged already."""
+
+
+class Ownership(Protocol):
+    """Says which keys are this replica's."""
+
+    def owns(self, key: Key) -> bool:
+        """Whether new work on the key may begin here."""
+
+    def begin(self, key: Key) -> Grip | None:
+        """Take a key in hand, until `end`; None when it is not ours."""
+
+    def end(self, key: Key) -> None:
+        """Put a key back that `begin` gave."""
+
+
+class SoleOwner:
+    """Owns every key: for one replica alone, and for tests."""
+
+    def owns(self, key: Key) -> bool:  # noqa: ARG002 - all keys are alike
+        """Always."""
+        return True
+
+    def begin(self, key: Key) -> Grip | None:  # noqa: ARG002 - all keys are alike
+        """A grip without a fence."""
+        return Grip()
+
+    def end(self, key: Key) -> None:
+        """Nothing to do."""
