@@ -38,17 +38,15 @@ async def tally(store: Store, platform: Platform) -> Tally:
         "FROM workspaces GROUP BY 1, 2"
     )
     defaults = platform.spec
-    return Tally(
-        sum(row["number"] for row in rows),
-        sum(
-            row["number"]
-            * monthly_cost_usd(
-                defaults.size if row["size"] is None else SIZE.validate_python(row["size"]),
-                row["volume"] or defaults.volume_gb,
-            )
-            for row in rows
-        ),
+    spend = sum(
+        row["number"]
+        * monthly_cost_usd(
+            defaults.size if row["size"] is None else SIZE.validate_python(row["size"]),
+            row["volume"] or defaults.volume_gb,
+        )
+        for row in rows
     )
+    return Tally(sum(row["number"] for row in rows), round(spend, 2))
 
 
 def one_more(platform: Platform) -> Tally:

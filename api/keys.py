@@ -78,6 +78,7 @@ class KeySet:
     _keys: dict[str, SigningKey] = field(default_factory=dict)
     _fetched_at: float | None = None
     _tried_at: float | None = None
+    _attempts: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find(self, kid: str) -> SigningKey | None:
@@ -89,7 +90,7 @@ class KeySet:
         await self.ensure()
         if kid not in self._keys and self._since(self._tried_at) >= REFETCH_SECONDS:
             await self._refresh()
-        if kid not in self._keys and self._failing:
+        if kid not in self._keys and self._fetched_at != self._tried_at:
             raise KeysUnavailableError
         return self._keys.get(kid)
 
@@ -108,24 +109,20 @@ class KeySet:
         if self._since(self._fetched_at) >= MAX_STALE_SECONDS:
             raise KeysUnavailableError
 
-    @property
-    def _failing(self) -> bool:
-        return self._fetched_at != self._tried_at
-
     async def _refresh(self) -> None:
-        asked_at = Clock.monotonic()
+        attempts = self._attempts
         async with self._lock:
-            if self._tried_at is not None and self._tried_at >= asked_at:
-                return  # somebody fetched while we waited for the lock
-            self._tried_at = Clock.monotonic()
+            if self._attempts != attempts:
+                return  # somebody tried while we waited for the lock: that answer is ours too
             try:
                 document = await self.fetch()
             except Exception as error:  # noqa: BLE001 - whatever it is, the old keys still stand
                 log.warning("the signing keys cannot be fetched", error=type(error).__name__)
                 self._tried_at = Clock.monotonic()
-                return
-            self._keys = parse_keys(document)
-            self._fetched_at = self._tried_at = Clock.monotonic()
+            else:
+                self._keys = parse_keys(document)
+                self._fetched_at = self._tried_at = Clock.monotonic()
+            self._attempts += 1
 
     @staticmethod
     def _since(moment: float | None) -> float:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from crds.meta import ConditionStatus, RetryKind
 from crds.names import MAX_LENGTH, MIN_LENGTH, SUBDOMAIN, subdomain_problem
@@ -138,7 +138,7 @@ class Heartbeat(Body):
     state: Literal["running", "idle", "error"]
     version: Annotated[str, Field(max_length=100), AfterValidator(_printable)]
     uptime_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    last_activity_at: datetime | None = None
+    last_activity_at: AwareDatetime | None = None
 
 
 class Answer(BaseModel):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -127,6 +128,7 @@ async def _sign_up(api: Api, body: Register) -> AuthSession | None:
 
 
 async def _complete(api: Api, person: Person, session: AuthSession) -> Session:
+    structlog.contextvars.bind_contextvars(user_id=person.id)
     await ensure_account(api.store, person)
     return Session(
         user=User(

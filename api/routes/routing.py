@@ -29,8 +29,9 @@ async def get_routing(request: Request) -> Response:
             subdomain=subdomain,
             status=entry.state,
             url=api.settings.public_url(subdomain),
-            entry=entry if is_edge(request) else None,
-        )
+            entry=entry,
+        ),
+        without=None if is_edge(request) else {"entry"},
     )
 
 
