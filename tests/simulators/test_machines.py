@@ -305,6 +305,15 @@ async def test_metadata_is_set_read_and_removed(fly: Fly) -> None:
     assert (stale.status_code, len(found.json())) == (412, 1)
 
 
+async def test_a_launch_can_fail(fly: Fly, cloud: FlyCloud) -> None:
+    """A machine whose image does not run ends in `failed`, which is a settled state."""
+    cloud.broken_images = {"broken"}
+    machine_id = (await fly.machine(config=config(image="broken"))).json()["id"]
+    await fly.wait(machine_id, "settled")
+
+    assert (await fly.get(machine_id))["state"] == "failed"
+
+
 async def test_every_successful_mutation_is_an_effect(fly: Fly, cloud: FlyCloud) -> None:
     """Refusals and reads leave no effect; the log tells who was changed."""
     machine_id = await fly.started()

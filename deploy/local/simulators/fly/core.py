@@ -45,6 +45,7 @@ class CloudCore:
         late_updates: seconds after which a change shows in the organization's lists.
         error_regions: regions whose hosts do not answer the organization's lists.
         full_regions: regions without capacity.
+        broken_images: images that cannot be launched; their machines end in `failed`.
         short_pages: at most so many entries on a page of the organization's lists.
         empty_pages: begin every organization-wide listing with an empty page.
         flat_leases: answer leases without the `{status, data}` envelope.
@@ -86,6 +87,7 @@ class CloudCore:
         self.late_updates = 0.0
         self.error_regions: set[str] = set()
         self.full_regions: set[str] = set()
+        self.broken_images: set[str] = set()
         self.short_pages: int | None = None
         self.empty_pages = False
         self.flat_leases = False

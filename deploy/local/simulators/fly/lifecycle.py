@@ -151,6 +151,9 @@ class Lifecycle(CloudCore):
         await anyio.sleep(self.timings.image_pull_seconds)
         if machine.epoch != epoch:
             return
+        if machine.config.get("image") in self.broken_images:
+            self.move(machine, "failed", "launch")
+            return
         if machine.skip_launch:
             self.move(machine, "stopped", "launch")
             return
@@ -162,7 +165,11 @@ class Lifecycle(CloudCore):
         await anyio.sleep(timings.resume_seconds if resume else timings.boot_seconds)
         if machine.epoch != epoch:
             return
-        await self.runtime.boot(machine)
+        try:
+            await self.runtime.boot(machine)
+        except OSError:
+            self.exited(machine.id, 1)
+            return
         if machine.epoch == epoch:
             self.move(machine, "started", "start")
 
