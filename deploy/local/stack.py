@@ -130,13 +130,13 @@ class Stack:
     def api(self, environment: Mapping[str, str]) -> Service:
         """The API."""
         url = self.settings.url("api")
-        return self._python("api", "api", ready=answers(f"{url}/readyz"), environment=environment)
+        return self._python("api", "api", ready=answers(f"{url}/ready"), environment=environment)
 
     def controller(self, environment: Mapping[str, str]) -> Service:
         """The controller."""
         url = self.settings.url("controller")
         return self._python(
-            "controller", "controller", ready=answers(f"{url}/readyz"), environment=environment
+            "controller", "controller", ready=answers(f"{url}/ready"), environment=environment
         )
 
     def edge(self) -> Service:

@@ -56,7 +56,7 @@ class Service:
     ready: Callable[[], Awaitable[bool]] = always
     prepare: Callable[[], None] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_seconds: float = 15.0
+    stop_seconds: float = 25.0
     ready_seconds: float = 60.0
     user: int | None = None
     cwd: Path | None = None
