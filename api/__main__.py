@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -12,6 +15,11 @@ from api.settings import Settings, SettingsError
 from api.tracing import tracing
 
 GRACE_SECONDS = 10
+
+
+def _leave(_: int, __: FrameType | None) -> NoReturn:
+    # uvicorn raises the signal that ended it once more: it must not kill us before spans are sent.
+    sys.exit(0)
 
 
 def main() -> int:
@@ -26,6 +34,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure(settings.log_format)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     with tracing(settings.otlp_endpoint) as provider:
         server = uvicorn.Server(
             uvicorn.Config(

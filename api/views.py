@@ -67,6 +67,12 @@ class Facts:
         return waits or self.phase == "Crashed"
 
     @property
+    def unhealthy(self) -> bool:
+        """Whether it runs without answering."""
+        healthy = self.machine.status.condition("Healthy") if self.machine else None
+        return healthy is not None and healthy.status == "False"
+
+    @property
     def made(self) -> bool:
         """Whether the provider has made the machine."""
         return self.machine is not None and self.machine.status.instance is not None
@@ -81,8 +87,9 @@ STATES: tuple[tuple[VmState, Callable[[Facts], bool]], ...] = (
     ("error", lambda it: it.given_up),
     ("crashed", lambda it: it.crashing),
     ("creating", lambda it: not it.made),
+    ("stopping", lambda it: it.phase == "Stopping" and it.power == "Asleep"),
     ("asleep", lambda it: it.phase == "Asleep" and it.power == "Asleep"),
-    ("running", lambda it: it.phase == "Running" and it.power != "Stopped"),
+    ("running", lambda it: it.phase == "Running" and it.power != "Stopped" and not it.unhealthy),
     ("starting", lambda _: True),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -15,12 +15,12 @@ from api.problems import Problem
 from api.rows import revise, stamped
 from crds.account import Account
 from crds.errors import AlreadyExistsError, NotFoundError
-from crds.meta import GROUP
+from crds.machine import Machine
 from crds.store import Store
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
 
-# An idle machine sleeps although its spec says Running: the wish to wake it is this moment.
-WAKE_REQUESTED: Final = f"{GROUP}/wake-requested-at"
+# A repeated wish to wake within this time is the same wish.
+SAME_WAKE: Final = timedelta(seconds=10)
 
 # Admissions of one process go one by one, so that the last place is not given away twice.
 _admissions: WeakKeyDictionary[Store, asyncio.Lock] = WeakKeyDictionary()
@@ -42,7 +42,11 @@ async def start(store: Store, person: Person, subdomain: str | None) -> Workspac
     elif subdomain is not None and subdomain != workspace.spec.subdomain:
         _check_present(workspace)
         await _claim(store, account, subdomain)
-    return await _revise(store, person.id, _running(subdomain, store.clock.now()))
+    machine = await store.find(Machine, WORKSPACE, person.id)
+    resting = machine is not None and machine.spec.power != "Running"
+    return await _revise(
+        store, person.id, _running(subdomain, resting=resting, now=store.clock.now())
+    )
 
 
 async def stop(store: Store, account: str) -> Workspace:
@@ -83,23 +87,24 @@ async def delete(store: Store, account: str) -> Workspace | None:
     return await store.find(Workspace, WORKSPACE, account)
 
 
-def _running(subdomain: str | None, now: datetime) -> Callable[[Workspace], bool]:
+def _running(subdomain: str | None, *, resting: bool, now: datetime) -> Callable[[Workspace], bool]:
     def change(workspace: Workspace) -> bool:
+        spec = workspace.spec
         renamed = subdomain is not None and _named(subdomain)(workspace)
-        changed = renamed or workspace.spec.power != "Running"
-        workspace.spec.power = "Running"
-        if workspace.status.asleep:
-            _wake(workspace, now)
-            changed = True
-        return changed
+        started = spec.power != "Running"
+        spec.power = "Running"
+        # An idle machine rests although its spec says Running; and one that was stopped for long
+        # would pass for idle: that somebody wants it now is activity.
+        woken = started or ((resting or workspace.status.asleep) and not _just_woken(spec, now))
+        if woken:
+            spec.wake_at = now
+        return renamed or woken
 
     return change
 
 
-def _wake(workspace: Workspace, now: datetime) -> None:
-    moment = now.isoformat(timespec="seconds")
-    meta = workspace.metadata
-    meta.annotations = {**meta.annotations, WAKE_REQUESTED: moment}
+def _just_woken(spec: WorkspaceSpec, now: datetime) -> bool:
+    return spec.wake_at is not None and now - spec.wake_at < SAME_WAKE
 
 
 def _named(subdomain: str) -> Callable[[Workspace], bool]:

@@ -9,7 +9,7 @@ from api.models import VmState
 from api.views import STATES, Facts, vm_state
 from crds.account import Account, AccountSpec
 from crds.machine import InstanceStatus, Machine, MachineSpec, MachineStatus, Restarts
-from crds.meta import ObjectMeta, Retry
+from crds.meta import Condition, ObjectMeta, Retry
 from crds.workspace import Workspace, WorkspaceSpec, WorkspaceStatus
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -42,6 +42,7 @@ def account(state: str) -> Account:
 
 
 TERMINAL = Retry(kind="Terminal", reason="ImageNotFound")
+UNHEALTHY = Condition(type="Healthy", status="False", reason="NotYet", last_transition_time=NOW)
 BLOCKED = Retry(kind="Blocked", reason="BreakerOpen")
 CASES: list[tuple[VmState, Facts]] = [
     ("none", Facts(None, None, None)),
@@ -55,7 +56,9 @@ CASES: list[tuple[VmState, Facts]] = [
     ("starting", Facts(None, workspace(), machine("Asleep", "Running"))),
     ("running", Facts(None, workspace(), machine("Running"))),
     ("running", Facts(None, workspace(), machine("Running", "Asleep"))),
+    ("starting", Facts(None, workspace(), machine("Running", conditions=[UNHEALTHY]))),
     ("asleep", Facts(None, workspace(), machine("Asleep", "Asleep"))),
+    ("stopping", Facts(None, workspace(), machine("Stopping", "Asleep"))),
     ("stopping", Facts(None, workspace("Stopped"), machine("Running", "Stopped"))),
     ("stopped", Facts(None, workspace("Stopped"), machine("Stopped", "Stopped"))),
     ("stopped", Facts(None, workspace("Stopped"), machine("Asleep", "Asleep"))),

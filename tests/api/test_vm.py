@@ -9,7 +9,6 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from api.fleet import Tally, tally
 from api.rows import TRACEPARENT
-from api.wishes import WAKE_REQUESTED
 from crds.account import Account
 from crds.compute import MachineSize
 from crds.machine import Restarts
@@ -130,17 +129,28 @@ async def test_stop_and_start_again(service: Service) -> None:
 
 
 async def test_start_wakes_a_sleeping_machine(service: Service) -> None:
-    """A machine that idled to sleep still has power Running: the wish is a moment."""
+    """A machine that idled to sleep still has power Running: the wish is a moment, told once."""
     user = await service.user()
     await service.call(user, "POST", "/api/vm/start")
-    workspace = await workspace_of(service, user)
-    workspace.status.asleep = True
-    await service.store.update_status(workspace)
+    machine = await service.machine(user, phase="Asleep")
+    machine.spec.power = "Asleep"
+    await service.store.update(machine)
+    await service.call(user, "POST", "/api/vm/start")
+    woken = await workspace_of(service, user)
     await service.call(user, "POST", "/api/vm/start")
 
-    woken = await workspace_of(service, user)
-    assert WAKE_REQUESTED in woken.metadata.annotations
-    assert woken.metadata.generation == 1
+    assert woken.spec.wake_at is not None
+    assert await workspace_of(service, user) == woken
+
+
+async def test_start_after_stop_counts_as_activity(service: Service) -> None:
+    """A machine that was stopped for a day is not put to sleep as soon as it is started."""
+    user = await service.user()
+    await service.call(user, "POST", "/api/vm/start")
+    await service.call(user, "DELETE", "/api/vm/stop")
+    await service.call(user, "POST", "/api/vm/start")
+
+    assert (await workspace_of(service, user)).spec.wake_at is not None
 
 
 async def test_stop_without_machine(service: Service) -> None:

@@ -1,0 +1,81 @@
+"""Arbitrary requests, made from the API's own description."""
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api import openapi
+from api.operations import OPERATIONS, Operation
+from tests.api.service import Service, User, code_of, serving
+
+Case = schemathesis.Case[Any]
+
+SCHEMA = schemathesis.openapi.from_dict(openapi.document(OPERATIONS))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+ATTACK = settings(
+    max_examples=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+SERVED = [operation for operation in OPERATIONS if operation.path != "/metrics"]
+
+
+def cases(operation: Operation) -> st.SearchStrategy[Case]:
+    """Good and bad requests for an operation."""
+    described = SCHEMA[operation.path][operation.method]
+    return st.one_of(
+        described.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE),
+        described.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE),
+    )
+
+
+async def send(service: Service, user: User, case: Case) -> httpx.Response:
+    """Send a case as a user; headers as raw as they come."""
+    how = case.as_transport_kwargs(base_url="http://api")
+    headers = {name: str(value) for name, value in how.pop("headers").items()} | user.headers
+    how["headers"] = [(n.encode(), v.encode("latin-1", "replace")) for n, v in headers.items()]
+    how.pop("cookies", None)
+    return await service.client.request(**how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", SERVED, ids=lambda it: f"{it.method} {it.path}")
+def test_operation(database_url: str, operation: Operation) -> None:
+    """Whatever is sent, the answer is one that the description allows, and never a defect.
+
+    Slow: sends some dozens of requests.
+    """
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving(database_url)) as service,
+    ):
+        user = portal.call(service.user)
+
+        @ATTACK
+        @given(cases(operation))
+        def attack(case: Case) -> None:
+            answer = portal.call(send, service, user, case)
+            case.validate_response(answer, checks=CHECKS)
+            if answer.is_client_error:
+                assert code_of(answer)
+
+        attack()
