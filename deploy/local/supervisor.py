@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from deploy.local.children import bound
 
@@ -134,22 +134,31 @@ class _Keeper:
     async def _run_once(self) -> int:
         service = self.service
         command = bound(service.command, death_signal=service.stop_signal, user=service.user)
-        # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, and what the
-        # part starts can be ended with it.
-        self.process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=service.cwd,
-            env={**os.environ, **service.environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # A pipe of our own: with asyncio's, the end of a part is not seen as long as something
+        # that it started holds the pipe open.
+        read_end, write_end = os.pipe()
+        try:
+            # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, and what
+            # the part starts can be ended with it.
+            self.process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=service.cwd,
+                env={**os.environ, **service.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
         async with self.changed:
             self.starts += 1
             self.changed.notify_all()
         polling = asyncio.create_task(self._poll())
-        reading = asyncio.create_task(self._read(self.process))
+        reading = asyncio.create_task(self._read(os.fdopen(read_end, "rb", 0)))
         try:
             return await self.process.wait()
         finally:
@@ -165,12 +174,20 @@ class _Keeper:
             await asyncio.sleep(_POLL_SECONDS)
         self.is_ready.set()
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, pipe: IO[bytes]) -> None:
         """Hand on whole lines; one that is too long is cut rather than kept in memory."""
-        if process.stdout is None:
-            return
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            await self._hand_on(reader)
+        finally:
+            transport.close()
+
+    async def _hand_on(self, reader: asyncio.StreamReader) -> None:
         rest = b""
-        while chunk := await process.stdout.read(_CHUNK):
+        while chunk := await reader.read(_CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > _LONGEST_LINE:
                 lines, rest = [*lines, rest], b""

@@ -1,8 +1,6 @@
 """Databases for tests: one server a test process, one fresh database a test."""
 
 import asyncio
-import contextlib
-import importlib
 import itertools
 import shutil
 import tempfile
@@ -14,6 +12,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from crds.store import migrate
 from deploy.local.postgres import EmbeddedPostgres
 
 TEMPLATE: Final = "template_invoker"
@@ -64,9 +63,7 @@ class Databases:
         if self._has_template:
             return
         self._run("create database {}", TEMPLATE)
-        with contextlib.suppress(ModuleNotFoundError, AttributeError):
-            migrate = importlib.import_module("crds.store").migrate
-            asyncio.run(migrate(self.server.url(TEMPLATE)))
+        asyncio.run(migrate(self.server.url(TEMPLATE)))
         self._has_template = True
 
     def _run(self, statement: str, *names: str) -> None:
