@@ -88,7 +88,5 @@ class ControllerStats:
 
     @property
     def errors(self) -> int:
-        """Reconciles that ended in an error, of whatever kind but a lost shard."""
-        return sum(
-            self.results[name] for name in ("error", "blocked", "terminal", "conflict", "panic")
-        )
+        """Reconciles that ended in an error; conflicts and lost shards are none."""
+        return sum(self.results[name] for name in ("error", "blocked", "terminal"))
