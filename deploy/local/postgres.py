@@ -231,7 +231,7 @@ class EmbeddedPostgres:
             *("--no-sync", "--no-instructions"),
         ]
         done = subprocess.run(  # noqa: S603 - our own binary
-            _as_server_user([str(BINARIES / "initdb"), *arguments]),
+            _as_server_user([str(BINARIES / "initdb"), *arguments], self.data_dir),
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -247,7 +247,7 @@ class EmbeddedPostgres:
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own binary
-                _as_server_user(self.command()),
+                _as_server_user(self.command(), self.data_dir),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -287,8 +287,9 @@ def server_user() -> int | None:
     return NOBODY if os.geteuid() == 0 else None
 
 
-def _as_server_user(command: Sequence[str]) -> list[str]:
-    return bound(command, death_signal=signal.SIGINT, user=server_user())
+def _as_server_user(command: Sequence[str], data_dir: Path) -> list[str]:
+    reach = [BINARIES, data_dir]
+    return bound(command, death_signal=signal.SIGINT, user=server_user(), reach=reach)
 
 
 def _private_directory(path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import HttpUrl, SecretStr
 
 from deploy.local import edge
 from deploy.local.keys import Keys
-from deploy.local.postgres import EmbeddedPostgres, server_user
+from deploy.local.postgres import BINARIES, EmbeddedPostgres, server_user
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Service
 
@@ -95,6 +95,7 @@ class Stack:
             ready=ready,
             stop_signal=signal.SIGINT,
             user=server_user(),
+            reach=[BINARIES, server.data_dir],
             cwd=Path("/"),
         )
 

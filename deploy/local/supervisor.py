@@ -47,6 +47,7 @@ class Service:
         stop_seconds: It gets this long to end before it is killed.
         ready_seconds: It gets this long to become ready the first time.
         user: The uid to run as, for root only.
+        reach: What that user must get at although directories on the way may be closed.
         cwd: Its working directory.
     """
 
@@ -59,6 +60,7 @@ class Service:
     stop_seconds: float = 25.0
     ready_seconds: float = 60.0
     user: int | None = None
+    reach: Sequence[Path] = ()
     cwd: Path | None = None
 
 
@@ -133,7 +135,12 @@ class _Keeper:
 
     async def _run_once(self) -> int:
         service = self.service
-        command = bound(service.command, death_signal=service.stop_signal, user=service.user)
+        command = bound(
+            service.command,
+            death_signal=service.stop_signal,
+            user=service.user,
+            reach=service.reach,
+        )
         # A pipe of our own: with asyncio's, the end of a part is not seen as long as something
         # that it started holds the pipe open.
         read_end, write_end = os.pipe()

@@ -88,12 +88,18 @@ def test_tcp_wants_the_password(data_dir: Path) -> None:
 def test_long_path(data_dir: Path) -> None:
     """A directory too long for a socket's path is served all the same, and left clean."""
     deep = data_dir / ("d" * 120)
-    data_dir.chmod(0o711)
     with EmbeddedPostgres(deep) as server:
         assert server.is_ready()
         outside = server.socket_dir
 
     assert not outside.exists()
+
+
+def test_closed_directory(data_dir: Path) -> None:
+    """Below a directory that is open to its owner only, the server of another user works."""
+    data_dir.chmod(0o700)
+    with EmbeddedPostgres(data_dir / "below") as server:
+        assert server.is_ready()
 
 
 def test_stop_is_a_shutdown(data_dir: Path) -> None:
