@@ -45,10 +45,16 @@ class NameTakenError(Exception):
 
 
 async def ensure_account(store: Store, person: Person) -> Account:
-    """The person's account, made when missing."""
+    """The person's account, made when missing.
+
+    Raises:
+        Problem: There is no e-mail address to make it with.
+    """
     found = await store.find(Account, person.id)
     if found is not None:
         return found
+    if not person.email:  # a user who signed up by telephone
+        raise Problem(403, "email-required", "An account here needs an e-mail address.")
     spec = AccountSpec(email=person.email, first_name=person.first_name, last_name=person.last_name)
     with suppress(AlreadyExistsError):
         return await store.create(Account(metadata=stamped(person.id), spec=spec))

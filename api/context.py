@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
+import psycopg
+import structlog
 from httpx_aiohttp import AiohttpTransport
 from starlette.requests import Request
 
@@ -23,6 +26,11 @@ from crds.meta import ObjectMeta
 from crds.platform import PLATFORM, Platform
 from crds.secrets import Cipher
 from crds.store import Store, migrate
+
+log = structlog.get_logger(__name__)
+
+DATABASE_PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ async def opened(
         clock: The wall time; the machine's when left out.
     """
     url = settings.database_url.get_secret_value()
-    await migrate(url)
+    await _migrate(url)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store.opened(url, clock=clock))
         with suppress(AlreadyExistsError):
@@ -75,6 +83,21 @@ async def opened(
         routing = RoutingCache(store)
         await stack.enter_async_context(routing.following())
         yield Api(settings, store, supabase, _verifier(settings, supabase, store), routing, hub)
+
+
+async def _migrate(url: str) -> None:
+    """Bring the database up to date; one that is just starting is waited for."""
+    deadline = Clock.monotonic() + DATABASE_PATIENCE_SECONDS
+    while True:
+        try:
+            await migrate(url)
+        except psycopg.OperationalError as error:
+            if Clock.monotonic() >= deadline:
+                raise
+            log.warning("the database does not answer yet", error=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _verifier(settings: Settings, supabase: Supabase, store: Store) -> Verifier:

@@ -163,8 +163,6 @@ async def _claim(store: Store, account: Account, subdomain: str) -> str:
 
 
 async def _active(store: Store, person: Person) -> Account:
-    if not person.email:  # a user who signed up by telephone
-        raise Problem(403, "email-required", "A machine needs an account with an e-mail address.")
     account = await ensure_account(store, person)
     if account.deleting:
         raise Problem(403, "account-deleted", "This account is being deleted.")

@@ -20,7 +20,7 @@ from crds.clock import Clock
 from crds.machine import InstanceStatus, Machine, MachineSpec
 from crds.meta import ObjectMeta
 from crds.store import Store
-from crds.workspace import WORKSPACE
+from crds.workspace import WORKSPACE, Workspace
 from deploy.local.simulators.auth import SupabaseAuth, auth_api
 
 SUPABASE_URL = "https://invoker.supabase.co"
@@ -118,6 +118,10 @@ class Service:
     async def call(self, user: User, method: str, path: str, json: Any = None) -> httpx.Response:
         """Call as a user."""
         return await self.client.request(method, path, headers=user.headers, json=json)
+
+    async def workspace(self, user: User) -> Workspace:
+        """The user's Workspace row."""
+        return await self.store.get(Workspace, WORKSPACE, user.id)
 
     async def machine(self, user: User, **status: Any) -> Machine:
         """Make the user's Machine row, as the controller would, with a Fly machine in it."""

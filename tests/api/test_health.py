@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.operations import OPERATIONS
-from tests.api.service import Service
+from crds.store import migrate
+from tests.api.service import Service, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -96,3 +98,24 @@ async def test_description(service: Service) -> None:
     assert described == {(operation.method, operation.path) for operation in OPERATIONS}
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+async def test_database_that_is_just_starting(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that does not answer at once is waited for."""
+    tries: list[str] = []
+
+    async def late(url: str) -> list[str]:
+        tries.append(url)
+        if len(tries) < 3:
+            raise psycopg.OperationalError("the database system is starting up")
+        return await migrate(url)
+
+    monkeypatch.setattr("api.context.migrate", late)
+    monkeypatch.setattr("api.context.RETRY_SECONDS", 0)
+    async with serving(database_url) as service:
+        answer = await service.client.get("/ready")
+
+    assert answer.status_code == 200
+    assert len(tries) == 3
