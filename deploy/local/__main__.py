@@ -28,7 +28,7 @@ invoker is ready. Ctrl-C stops all of it.
 Try it:
 
   curl -s {api}/api/auth/register -H 'Content-Type: application/json' \\
-    -d '{{"email": "alice@example.com", "password": "correct horse battery", "first_name": "Alice"}}'
+    -d '{{"email": "alice@example.com", "password": "correct horse", "first_name": "Alice"}}'
   TOKEN=...   # access_token of the answer
 
   curl -s -X POST {api}/api/vm/start -H "Authorization: Bearer $TOKEN"
