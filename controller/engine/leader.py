@@ -96,11 +96,8 @@ class Leader:
         while self.leading:
             await asyncio.sleep(min(pause, self._keeper.remaining(self._lease)))
             try:
-                lost, _ = await self._keeper.renew()
+                await self._keeper.renew()
                 pause = timing.renew_every
             except Exception as error:  # noqa: BLE001 - the lease itself tells when to stop
                 pause = timing.renew_every / 3
                 log.warning("cannot renew", name=self.name, error=type(error).__name__)
-            else:
-                if lost:
-                    return

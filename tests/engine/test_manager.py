@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+import anyio
 import pytest
 
 from controller.engine import (
@@ -137,10 +138,10 @@ def test_cancelling_releases_too() -> None:
 
     async def main() -> set[str | None]:
         replica = Replica(ScriptedReconciler())
-        task = asyncio.ensure_future(replica.manager.run())
-        await asyncio.sleep(10)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(replica.manager.run)
+            await asyncio.sleep(10)
+            group.cancel_scope.cancel()
         return replica.holders()
 
     assert run(main, limit_seconds=100) == {None}

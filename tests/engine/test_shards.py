@@ -22,7 +22,8 @@ KEYS = list(
         for each in (key("k", f"account-{number}") for number in range(200))
     }.values()
 )
-TAKEOVER_SECONDS = 15.0
+# A lease lives 10 s, its last renewal is seen within 3 s, statements take up to 0.2 s.
+TAKEOVER_SECONDS = 13.8
 
 
 @dataclass
@@ -165,7 +166,7 @@ def test_a_new_replica_gets_its_share() -> None:
 
 
 def test_the_dead_are_replaced_in_time() -> None:
-    """Every key of a replica that was killed has a new owner within 15 seconds."""
+    """Every key of a replica that was killed has a new owner within 14 seconds."""
 
     async def scene(fleet: Fleet) -> None:
         fleet.add(3)
@@ -251,6 +252,7 @@ def test_hand_over_waits_for_the_worker() -> None:
             grip.guard()
         refused = [each for each in KEYS if old.shards.shard_of(each) in leaving]
         assert refused
+        assert not any(old.shards.owns(each) for each in refused)
         assert all(old.shards.begin(each) is None for each in refused)
         for each in KEYS:
             old.shards.end(each)
