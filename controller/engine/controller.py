@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import anyio
 import structlog
-from opentelemetry.trace import NoOpTracer, Span, StatusCode, Tracer
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer, Span, StatusCode, Tracer
 from structlog.contextvars import bound_contextvars
 
 from controller.engine.outcome import (
@@ -125,10 +126,7 @@ class Controller:
         """Reconcile under a span, with the key on every log line."""
         key, started = str(item.key), self._clock.monotonic()
         with (
-            self._tracer.start_as_current_span(
-                f"reconcile {self.name}",
-                attributes={"invoker.key": key, "invoker.attempt": item.attempt},
-            ) as span,
+            self._span(key, item.attempt) as span,
             bound_contextvars(controller=self.name, key=key, attempt=item.attempt),
         ):
             request = Request(
@@ -138,6 +136,15 @@ class Controller:
                 await self._reconcile(request, span)
             finally:
                 self.stats.time.observe(self._clock.monotonic() - started)
+
+    def _span(self, key: str, attempt: int) -> AbstractContextManager[Span]:
+        # A tracer that does nothing still takes a third of a reconcile that does nothing.
+        if isinstance(self._tracer, NoOpTracer):
+            return nullcontext(INVALID_SPAN)
+        return self._tracer.start_as_current_span(
+            f"reconcile {self.name}",
+            attributes={"invoker.key": key, "invoker.attempt": attempt},
+        )
 
     async def _reconcile(self, request: Request, span: Span) -> None:
         deadline = asyncio.timeout(self.timeout)
