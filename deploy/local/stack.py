@@ -166,7 +166,7 @@ class Stack:
         )
 
     def environment(self, database_url: str) -> dict[str, str]:
-        """What API and controller are told; the caller's own variables come before."""
+        """What API and controller are told, in place of the caller's own variables."""
         settings, keys, simulated = self.settings, self.keys, self.simulated()
         told = {
             "DATABASE_URL": database_url,
