@@ -97,8 +97,7 @@ def in_sync(scope: MachineScope, config: dict[str, Any]) -> bool:
 
     A version's config never changes, so one that was compared before need not be read again.
     """
-    instance = scope.object.status.instance
-    assert instance is not None
+    instance = scope.instance
     fingerprint = config_hash(config)
     if instance.config_hash == fingerprint:
         return True

@@ -30,12 +30,9 @@ async def check_health(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 async def _become_ready(scope: MachineScope, tools: Tools) -> Wait | None:
-    status = scope.object.status
-    instance = status.instance
-    assert instance is not None
-    assert status.url is not None
+    status, instance = scope.object.status, scope.instance
     started = instance.started_at or scope.now
-    if await tools.agent.healthy(status.url, instance.id):
+    if await tools.agent.healthy(tools.fly.machine_url(scope.app), instance.id):
         status.phase = "Running"
         status.healthy_since = scope.now
         status.unreachable_since = None
@@ -56,11 +53,10 @@ async def _become_ready(scope: MachineScope, tools: Tools) -> Wait | None:
 async def _stay_healthy(scope: MachineScope) -> Wait | None:
     """Heed what the probes saw since the machine became healthy."""
     status = scope.object.status
-    assert status.healthy_since is not None
     status.phase = "Running"
     beat = await scope.store.heartbeats.find(scope.uid)
     away = beat and beat.unreachable_since
-    if away is None or away < status.healthy_since:
+    if away is None or (status.healthy_since is not None and away < status.healthy_since):
         status.unreachable_since = None
         scope.condition("Reachable", status=True, reason="Answers")
         return _forget_crashes(scope)
@@ -84,12 +80,10 @@ def _tell_unreachable(scope: MachineScope, since: timedelta) -> Wait:
 
 async def _restart(scope: MachineScope, tools: Tools) -> Wait:
     """The remedy for a machine that runs and does not answer."""
-    status, instance = scope.object.status, scope.object.status.instance
-    assert instance is not None
-    assert status.restarts.next_at is not None
-    left = (status.restarts.next_at - scope.now).total_seconds()
-    if left > 0:
-        return Wait(left)
+    status, instance = scope.object.status, scope.instance
+    due = status.restarts.next_at or scope.now
+    if due > scope.now:
+        return Wait((due - scope.now).total_seconds())
     async with effect(scope, "machines.restart"):
         await tools.fly.restart(scope.app, instance.id, call=scope.call)
     await scope.store.heartbeats.reset_health(scope.uid)

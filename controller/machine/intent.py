@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from controller.engine import RetryLater
-from controller.machine.tools import ABSENCE_GRACE, MachineScope
+from controller.machine.tools import LISTING_GRACE, MachineScope
 from controller.providers import ProviderError, Unavailable
 from crds.errors import ConflictError
 from crds.machine import Intent
@@ -63,7 +63,7 @@ def await_evidence(scope: MachineScope) -> None:
     intent = scope.object.status.intent
     if intent is None:
         return
-    left = (intent.since + ABSENCE_GRACE - scope.now).total_seconds()
+    left = (intent.since + LISTING_GRACE - scope.now).total_seconds()
     if left > 0:
         raise RetryLater(
             "AwaitingEvidence",

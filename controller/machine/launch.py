@@ -6,7 +6,7 @@ from controller.engine import Blocked, RetryLater
 from controller.machine import names
 from controller.machine.config import config_hash, desired_config
 from controller.machine.intent import await_evidence, effect, pending
-from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools
+from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools, Wait
 from controller.providers import (
     AlreadyExists,
     Forbidden,
@@ -21,7 +21,7 @@ ADDRESSES = ("shared_v4", "v6")
 GONE_VOLUME_STATES = frozenset({"scheduling_destroy", "pending_destroy", "destroyed"})
 
 
-async def ensure_app(scope: MachineScope, tools: Tools) -> None:
+async def ensure_app(scope: MachineScope, tools: Tools) -> Wait | None:
     """One app for each machine, with a network of its own.
 
     Creating is safe to repeat: the name is decided before, and the idempotency key is the uid.
@@ -33,7 +33,7 @@ async def ensure_app(scope: MachineScope, tools: Tools) -> None:
     if status.app is None:
         status.app = AppStatus(name=names.app_name(tools.installation, scope.uid))
     if status.app.created_at is not None:
-        return
+        return None
     status.phase = "Creating"
     name = status.app.name
     try:
@@ -45,6 +45,7 @@ async def ensure_app(scope: MachineScope, tools: Tools) -> None:
             raise
     status.drop_condition("NameTaken")
     status.app.created_at = scope.now
+    return None
 
 
 async def _app_is_ours(scope: MachineScope, tools: Tools) -> bool:
@@ -56,7 +57,7 @@ async def _app_is_ours(scope: MachineScope, tools: Tools) -> bool:
 
 
 def _take_next_name(scope: MachineScope, tools: Tools) -> None:
-    app = _app(scope)
+    app = scope.app_status
     scope.event("NameTaken", f"{app.name} belongs to somebody else; taking another", warning=True)
     scope.condition("NameTaken", status=True, reason="NameTaken", message=f"{app.name} is not ours")
     taken = app.names_taken + 1
@@ -65,9 +66,9 @@ def _take_next_name(scope: MachineScope, tools: Tools) -> None:
     )
 
 
-async def ensure_addresses(scope: MachineScope, tools: Tools) -> None:
+async def ensure_addresses(scope: MachineScope, tools: Tools) -> Wait | None:
     """The public addresses without which `<app>.fly.dev` does not answer."""
-    app = _app(scope)
+    app = scope.app_status
     if not app.addresses:
         held = (
             {address.kind for address in await tools.fly.list_addresses(app.name, call=scope.call)}
@@ -80,16 +81,17 @@ async def ensure_addresses(scope: MachineScope, tools: Tools) -> None:
                     await tools.fly.assign_address(app.name, kind, call=scope.call)  # type: ignore[arg-type]  # two of the literals
         app.addresses = True
     scope.object.status.url = tools.fly.machine_url(app.name)
+    return None
 
 
-async def ensure_volume(scope: MachineScope, tools: Tools) -> None:
+async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     """The volume comes before the machine, which goes to the region the volume came back with.
 
     Raises:
         RetryLater: An earlier try may still show.
     """
     if scope.object.status.volume is not None:
-        return
+        return None
     volume = await _find_volume(scope, tools) if pending(scope, "volumes.create") else None
     if volume is None:
         await_evidence_of(scope, "volumes.create")
@@ -98,6 +100,7 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> None:
     scope.object.status.volume = VolumeStatus(
         id=volume.id, region=volume.region, size_gb=volume.size_gb
     )
+    return None
 
 
 async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
@@ -139,7 +142,7 @@ async def forget_lost_app(scope: MachineScope, tools: Tools) -> None:
     Raises:
         RetryLater: The app is young.
     """
-    app = _app(scope)
+    app = scope.app_status
     if app.created_at is None or scope.now < app.created_at + ABSENCE_GRACE:
         raise RetryLater("AppNotVisible", f"{app.name} does not answer yet", after=2)
     try:
@@ -151,13 +154,12 @@ async def forget_lost_app(scope: MachineScope, tools: Tools) -> None:
         status.volume = status.instance = None
 
 
-async def ensure_instance(scope: MachineScope, tools: Tools) -> None:
+async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     """The machine; its name is unique in its app, so a second one cannot come to be."""
     status = scope.object.status
     if status.instance is not None:
-        return
-    assert status.volume is not None
-    config = desired_config(scope.object, tools, status.volume.id)
+        return None
+    config = desired_config(scope.object, tools, scope.volume.id)
     machine = await _create_instance(scope, tools, config)
     status.intent = None
     status.instance = InstanceStatus(
@@ -170,13 +172,13 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> None:
     status.resting_since = status.woken_at = status.healthy_since = None
     await scope.store.heartbeats.reset_health(scope.uid)
     await scope.save()
+    return None
 
 
 async def _create_instance(
     scope: MachineScope, tools: Tools, config: dict[str, object]
 ) -> FlyMachine:
-    volume = scope.object.status.volume
-    assert volume is not None
+    volume = scope.volume
     try:
         async with effect(scope, "machines.create"):
             machine = await tools.fly.create_machine(
@@ -214,8 +216,7 @@ async def _adopt(scope: MachineScope, tools: Tools, instance: str | None) -> Fly
         raise Blocked("NotOurs", f"machine {instance} in our app was made by somebody else")
     mounts = machine.config.get("mounts") or []
     if mounts and (volume := mounts[0].get("volume")):
-        held = scope.object.status.volume
-        assert held is not None
+        held = scope.volume
         scope.object.status.volume = VolumeStatus(
             id=volume, region=machine.region or held.region, size_gb=held.size_gb, used=True
         )
@@ -226,8 +227,7 @@ async def _adopt(scope: MachineScope, tools: Tools, instance: str | None) -> Fly
 
 async def _forget_lost_volume(scope: MachineScope, tools: Tools) -> None:
     """Begin anew with an empty volume when somebody deleted ours."""
-    volume = scope.object.status.volume
-    assert volume is not None
+    volume = scope.volume
     try:
         found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
     except NotFound:
@@ -242,8 +242,7 @@ async def _move_unused_volume(
     scope: MachineScope, tools: Tools, error: InsufficientCapacity
 ) -> None:
     """Give up a volume that never held anything: it ties the machine to a full host."""
-    volume = scope.object.status.volume
-    assert volume is not None
+    volume = scope.volume
     scope.condition("NoCapacity", status=True, reason="NoCapacity", message=error.message)
     scope.event("NoCapacity", error.message, warning=True)
     if volume.used:
@@ -261,9 +260,3 @@ def await_evidence_of(scope: MachineScope, operation: str) -> None:
     """
     if pending(scope, operation):
         await_evidence(scope)
-
-
-def _app(scope: MachineScope) -> AppStatus:
-    app = scope.object.status.app
-    assert app is not None
-    return app

@@ -7,7 +7,6 @@ from controller.machine.config import config_hash, desired_config
 from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools, Wait
 from controller.providers import CircuitOpen, NotFound
 from controller.providers.fly import TERMINAL_STATES, FlyMachine
-from crds.machine import InstanceStatus
 
 # While Fly is down a converged machine is left as it is and looked at again after so long.
 OUTAGE_SECONDS = 60.0
@@ -23,7 +22,7 @@ async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
         return None
     try:
         machine = scope.seen or await tools.fly.get_machine(
-            scope.app, scope.instance_id, call=scope.call
+            scope.app, scope.instance.id, call=scope.call
         )
     except CircuitOpen:
         if scope.object.status.is_true("Ready"):
@@ -58,9 +57,11 @@ def at_rest(scope: MachineScope, tools: Tools) -> bool:
 
 
 def note(scope: MachineScope, machine: FlyMachine) -> None:
-    """Write down what was read."""
-    instance = scope.object.status.instance
-    assert instance is not None
+    """Write down what was read; it answers what became of an effect that nobody heard of."""
+    instance = scope.instance
+    intent = scope.object.status.intent
+    if intent is not None and intent.operation.startswith("machines."):
+        scope.object.status.intent = None
     if machine.state != instance.state:
         instance.since = scope.now
         if machine.state == "started":
@@ -87,9 +88,7 @@ def _note_host(scope: MachineScope, machine: FlyMachine) -> None:
 
 def _forget_lost_instance(scope: MachineScope) -> Wait | None:
     """Begin anew with a machine that was destroyed behind our back; its volume stays."""
-    status = scope.object.status
-    instance: InstanceStatus | None = status.instance
-    assert instance is not None
+    status, instance = scope.object.status, scope.instance
     if scope.now < instance.since + ABSENCE_GRACE and instance.state == "created":
         raise RetryLater("MachineNotVisible", f"{instance.id} does not answer yet", after=2)
     scope.event("MachineLost", f"{instance.id} was destroyed behind our back", warning=True)

@@ -35,11 +35,10 @@ async def apply_power(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
-    status = scope.object.status
-    assert scope.seen is not None
-    if scope.seen.cordoned:
+    status, machine = scope.object.status, scope.fly_machine
+    if machine.cordoned:
         await _set_cordon(scope, tools, cordoned=False)
-    if scope.seen.state not in DOWN:
+    if machine.state not in DOWN:
         status.resting_since = None
         if status.phase != "Unreachable":
             status.restarts.next_at = None
@@ -50,8 +49,7 @@ async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
-    status, instance = scope.object.status, scope.object.status.instance
-    assert instance is not None
+    status, instance = scope.object.status, scope.instance
     status.phase = "Starting"
     status.healthy_since = None
     scope.condition("Healthy", status=False, reason="Starting")
@@ -68,8 +66,7 @@ async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
 
 def _crashed(scope: MachineScope) -> Wait | None:
     """Count a crash and wait for its backoff; a stop that somebody asked for is no crash."""
-    status, machine = scope.object.status, scope.seen
-    assert machine is not None
+    status, machine = scope.object.status, scope.fly_machine
     restarts = status.restarts
     if restarts.next_at is not None:
         return _wait_until_restart(scope)
@@ -100,18 +97,16 @@ def count_crash(scope: MachineScope, message: str) -> None:
 
 def _wait_until_restart(scope: MachineScope) -> Wait | None:
     status = scope.object.status
-    assert status.restarts.next_at is not None
-    left = (status.restarts.next_at - scope.now).total_seconds()
-    if left <= 0:
+    due = status.restarts.next_at or scope.now
+    if due <= scope.now:
         return None
     status.phase = "Crashed"
-    return Wait(left)
+    return Wait((due - scope.now).total_seconds())
 
 
 async def _sleep(scope: MachineScope, tools: Tools) -> Wait | None:
     """Stop once; if the proxy starts it afterwards, somebody wanted it: that is not drift."""
-    status, machine = scope.object.status, scope.seen
-    assert machine is not None
+    status, machine = scope.object.status, scope.fly_machine
     if machine.cordoned:
         await _set_cordon(scope, tools, cordoned=False)
     if machine.state in DOWN:
@@ -127,8 +122,7 @@ async def _sleep(scope: MachineScope, tools: Tools) -> Wait | None:
 
 async def _stop(scope: MachineScope, tools: Tools) -> Wait | None:
     """Stop and keep stopped: out of the proxy's routing it cannot be started by a request."""
-    machine = scope.seen
-    assert machine is not None
+    machine = scope.fly_machine
     if not machine.cordoned:
         await _set_cordon(scope, tools, cordoned=True)
     if machine.state in DOWN:
@@ -139,8 +133,7 @@ async def _stop(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 async def _halt(scope: MachineScope, tools: Tools) -> Wait:
-    status, instance = scope.object.status, scope.object.status.instance
-    assert instance is not None
+    status, instance = scope.object.status, scope.instance
     status.phase = "Stopping"
     async with effect(scope, "machines.stop"):
         await tools.fly.stop_machine(
@@ -164,8 +157,7 @@ def _rest(scope: MachineScope, phase: str) -> None:
 
 
 async def _set_cordon(scope: MachineScope, tools: Tools, *, cordoned: bool) -> None:
-    instance = scope.object.status.instance
-    assert instance is not None
+    instance = scope.instance
     operation = "machines.cordon" if cordoned else "machines.uncordon"
     send = tools.fly.cordon if cordoned else tools.fly.uncordon
     async with effect(scope, operation):
@@ -178,7 +170,7 @@ async def _wait_for(scope: MachineScope, tools: Tools, state: WaitState) -> None
     await scope.save()
     try:
         await tools.fly.wait(
-            scope.app, scope.instance_id, state=state, timeout=WAIT_SECONDS, call=scope.call
+            scope.app, scope.instance.id, state=state, timeout=WAIT_SECONDS, call=scope.call
         )
     except WaitTimeout:
         return

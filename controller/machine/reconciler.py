@@ -19,16 +19,14 @@ from crds.store import Store
 
 Step = Callable[[MachineScope, Tools], Awaitable[Wait | None]]
 
-LAUNCH = (
+LIFE: tuple[Step, ...] = (
     launch.ensure_app,
     launch.ensure_addresses,
+    check_region,
     launch.ensure_volume,
     launch.ensure_instance,
-)
-LIFE: tuple[Step, ...] = (
     observe,
     settle,
-    check_region,
     grow_volume,
     update_config,
     apply_power,
@@ -58,9 +56,7 @@ class MachineReconciler(KindReconciler[Machine]):
         return MachineScope(self.store, self.recorder, resource, request)
 
     async def converge(self, scope: MachineScope) -> Result:  # type: ignore[override]  # `scope` above makes it one
-        """Launch what is missing, then follow its life."""
-        for ensure in LAUNCH:
-            await ensure(scope, self._tools)
+        """Take the steps in order, as far as they go at present."""
         for step in LIFE:
             if wait := await step(scope, self._tools):
                 _tell_ready(scope, last=step is check_health)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from controller.machine import removal
 from controller.machine.config import config_hash, desired_config, in_sync
-from controller.machine.intent import effect
+from controller.machine.intent import effect, pending
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers.fly import TRANSIENT_STATES
-from crds.machine import VolumeStatus
 
 LEASE_SECONDS = 60
 POLL_SECONDS = 2.0
@@ -53,8 +53,7 @@ async def settle(scope: MachineScope, tools: Tools) -> Wait | None:
 
 async def _nudge(scope: MachineScope, tools: Tools, state: str) -> None:
     """The graded remedy for a stuck transition: destroy again, start, or kill and start over."""
-    instance = scope.object.status.instance
-    assert instance is not None
+    instance = scope.instance
     message = f"machine {instance.id} has been {state} since {instance.since:%H:%M:%S} UTC"
     scope.condition("Stuck", status=True, reason="StuckTransition", message=message)
     scope.event("StuckTransition", message, warning=True)
@@ -92,8 +91,6 @@ async def check_region(scope: MachineScope, tools: Tools) -> Wait | None:
 
 async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None:
     """Remove machine and volume, as at deletion, but keep the app and its name."""
-    from controller.machine import removal  # noqa: PLC0415 - removal settles by this module
-
     status = scope.object.status
     scope.condition("Healthy", status=False, reason="Recreating")
     scope.condition("Ready", status=False, reason="Recreating")
@@ -108,8 +105,7 @@ async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None
 
 async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     """A volume can grow; it cannot shrink."""
-    wanted, volume = scope.object.spec.volume.size_gb, scope.object.status.volume
-    assert volume is not None
+    wanted, volume = scope.object.spec.volume.size_gb, scope.volume
     if wanted < volume.size_gb:
         scope.condition(
             "ShrinkRefused",
@@ -119,12 +115,13 @@ async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
         )
         return None
     scope.object.status.drop_condition("ShrinkRefused")
+    if pending(scope, "volumes.extend"):
+        found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
+        volume.size_gb, scope.object.status.intent = found.size_gb, None
     if wanted > volume.size_gb:
         async with effect(scope, "volumes.extend"):
             await tools.fly.extend_volume(scope.app, volume.id, size_gb=wanted, call=scope.call)
-        scope.object.status.volume = VolumeStatus(
-            id=volume.id, region=volume.region, size_gb=wanted, used=volume.used
-        )
+        volume.size_gb = wanted
     return None
 
 

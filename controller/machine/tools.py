@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from controller.machine.agent import AgentClient
 from controller.observer import Observer
 from controller.providers.fly import Fly, FlyMachine
 from controller.scope import Scope
 from crds.credentials import MachineTokens
-from crds.machine import Machine
+from crds.machine import AppStatus, InstanceStatus, Machine, VolumeStatus
 
-# "Absent" is not believed for so long after something may have been created: lists are stale, and
-# a request that timed out can still arrive.
+# A 404 is not believed for so long after something was created: it may not be visible yet.
 ABSENCE_GRACE = timedelta(seconds=30)
+# A list's silence is not believed for so long after something may have been created: lists are
+# stale by up to a minute, and a request that timed out can still arrive.
+LISTING_GRACE = timedelta(seconds=90)
+
+
+T = TypeVar("T")
 
 
 class Wait(NamedTuple):
@@ -56,13 +61,33 @@ class MachineScope(Scope[Machine]):
     seen: FlyMachine | None = None
 
     @property
-    def app(self) -> str:
-        """The Fly app's name."""
-        assert self.object.status.app is not None
-        return self.object.status.app.name
+    def app_status(self) -> AppStatus:
+        """What is known of the app, once it is decided on."""
+        return _there(self.object.status.app)
 
     @property
-    def instance_id(self) -> str:
-        """The Fly machine's id."""
-        assert self.object.status.instance is not None
-        return self.object.status.instance.id
+    def app(self) -> str:
+        """The app's name."""
+        return self.app_status.name
+
+    @property
+    def volume(self) -> VolumeStatus:
+        """What is known of the volume, once there is one."""
+        return _there(self.object.status.volume)
+
+    @property
+    def instance(self) -> InstanceStatus:
+        """What is known of the Fly machine, once there is one."""
+        return _there(self.object.status.instance)
+
+    @property
+    def fly_machine(self) -> FlyMachine:
+        """The Fly machine, in a step behind the one that reads it."""
+        return _there(self.seen)
+
+
+def _there(value: T | None) -> T:
+    """What an earlier step saw to."""
+    if value is None:
+        raise RuntimeError("the steps of a machine's life ran out of order")
+    return value

@@ -203,10 +203,7 @@ class Store:
         Returns:
             Rows with uid, namespace, name and the fields as text or None.
         """
-        columns = [
-            f"{path.partition('.')[0]} #>> '{{{path.partition('.')[2].replace('.', ',')}}}' AS {name}"
-            for name, path in paths.items()
-        ]
+        columns = [_field(path, name) for name, path in paths.items()]
         return await self.database.fetch(
             f"SELECT {', '.join(['uid', 'namespace', 'name', *columns])} "
             "FROM objects WHERE kind = %s",
@@ -406,6 +403,11 @@ class Store:
         self.doorbell.ring()
         outcomes = {row["ord"]: (row["outcome"], row["resource_version"] or 0) for row in rows}
         return [outcomes[number] for number in range(len(wishes))]
+
+
+def _field(path: str, name: str) -> str:
+    column, _, rest = path.partition(".")
+    return f"{column} #>> '{{{rest.replace('.', ',')}}}' AS {name}"
 
 
 def _metadata(meta: ObjectMeta) -> tuple[Jsonb, Jsonb, list[str], Jsonb]:
