@@ -10,9 +10,10 @@ from typing import NoReturn
 import uvicorn
 
 from api.app import build
-from api.logs import configure
-from api.settings import Settings, SettingsError
-from api.tracing import tracing
+from api.settings import Settings
+from crds.logs import configure
+from crds.settings import SettingsError
+from crds.tracing import tracing
 
 GRACE_SECONDS = 10
 
@@ -36,7 +37,7 @@ def main() -> int:
     configure(settings.log_format)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    with tracing(settings.otlp_endpoint) as provider:
+    with tracing(settings.otlp_endpoint, service="invoker-api") as provider:
         server = uvicorn.Server(
             uvicorn.Config(
                 build(settings, tracing=provider),

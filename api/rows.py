@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
 from crds.errors import ConflictError
-from crds.meta import GROUP, ObjectMeta, Resource
+from crds.meta import ObjectMeta, Resource
 from crds.store import Store
+from crds.tracing import TRACEPARENT, traceparent
 
 R = TypeVar("R", bound=Resource)
 
-TRACEPARENT = f"{GROUP}/traceparent"
 # The controller writes the same rows; more misses in a row than this are not chance.
 ATTEMPTS = 10
 
 
 def stamp(meta: ObjectMeta) -> None:
     """Leave the present span in the annotations, so that the controller's work joins its trace."""
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    if traceparent := carrier.get("traceparent"):
-        meta.annotations = {**meta.annotations, TRACEPARENT: traceparent}
+    if trace := traceparent():
+        meta.annotations = {**meta.annotations, TRACEPARENT: trace}
 
 
 def stamped(name: str, namespace: str = "") -> ObjectMeta:

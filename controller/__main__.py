@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
 import uvloop
+from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
 from controller.assembly import Clouds, Replica
-from controller.engine import tracing
 from controller.machine.agent import AgentClient
 from controller.providers import Breaker, Gear, ProviderMetrics, aiohttp_transport
 from controller.providers.cloudflare import WorkersKV
@@ -28,6 +28,7 @@ from crds.logs import configure
 from crds.secrets import Cipher
 from crds.settings import SettingsError
 from crds.store import Store, migrate
+from crds.tracing import tracing
 
 
 @asynccontextmanager
@@ -77,10 +78,11 @@ async def serve(settings: Settings) -> None:
     registry = CollectorRegistry()
     replica_name = f"{settings.replica}-{uuid.uuid4().hex[:8]}"
     with tracing(
-        settings.otlp_endpoint and f"{settings.otlp_endpoint}/v1/traces",
-        service="invoker-controller",
-        instance=replica_name,
-    ) as tracer:
+        settings.otlp_endpoint, service="invoker-controller", instance=replica_name
+    ) as provider:
+        if settings.otlp_endpoint is not None:
+            # The providers' clients take their tracer from here.
+            trace.set_tracer_provider(provider)
         async with (
             Store.opened(url) as store,
             connected(settings, store, registry) as clouds,
@@ -92,7 +94,7 @@ async def serve(settings: Settings) -> None:
                 public_url=settings.public_url,
                 rng=random.Random(),  # noqa: S311 - jitter, not a secret
                 workers=settings.workers,
-                tracer=tracer,
+                tracer=trace.get_tracer("invoker.controller"),
                 registry=registry,
             )
             await _run(settings, replica, registry)

@@ -20,12 +20,12 @@ from controller.scope import Scope
 from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Resource, Retry, Status
 from crds.store import StatusWish, Store
+from crds.tracing import TRACEPARENT
 
 R = TypeVar("R", bound=Resource)
 
 FINALIZER = "invoker.dev/controller"
 PAUSED = "invoker.dev/paused"
-TRACEPARENT = "invoker.dev/traceparent"
 # A conflict passes with the next read; only so many in a row are worth showing.
 VISIBLE_CONFLICTS = 5
 

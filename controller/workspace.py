@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from controller.engine import Blocked, EventRecorder, Result
-from controller.kind import TRACEPARENT, KindReconciler
+from controller.kind import KindReconciler
 from controller.scope import Scope
 from crds.account import Account
 from crds.compute import monthly_cost_usd
@@ -17,6 +17,7 @@ from crds.meta import ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
 from crds.route import Route, RouteSpec, RouteTarget
 from crds.store import Store
+from crds.tracing import TRACEPARENT
 from crds.workspace import REDIRECT_DAYS, Workspace, WorkspaceStatus
 
 SUBDOMAIN_LABEL = "invoker.dev/subdomain"

@@ -19,7 +19,6 @@ from controller.engine.sources import (
     any_change,
     wish_changed,
 )
-from controller.engine.tracing import traceparent, tracing
 
 __all__ = [
     "DONE",
@@ -53,7 +52,5 @@ __all__ = [
     "WatchSource",
     "WorkQueue",
     "any_change",
-    "traceparent",
-    "tracing",
     "wish_changed",
 ]

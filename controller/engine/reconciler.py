@@ -10,9 +10,9 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from controller.engine.outcome import Failure
 from controller.engine.queue import Priority
 from controller.engine.result import Result
-from controller.engine.tracing import link
 from crds.meta import Key
 from crds.store import Fence
+from crds.tracing import link
 
 
 def _pass() -> None:

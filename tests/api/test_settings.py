@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from api.settings import Settings, SettingsError
+from api.settings import Settings
+from crds.settings import SettingsError
 from tests.api.service import ENCRYPTION_KEY
 
 GOOD = {

@@ -7,10 +7,10 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from api.rows import TRACEPARENT
 from crds.account import Account
 from crds.machine import Restarts
 from crds.meta import Retry
+from crds.tracing import TRACEPARENT
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
 from tests.api.service import Service, User, code_of
 

@@ -3,8 +3,6 @@
 import asyncio
 import random
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry, generate_latest
 
 from controller.engine import (
@@ -17,8 +15,6 @@ from controller.engine import (
     RetryLater,
     Shards,
     Timing,
-    traceparent,
-    tracing,
 )
 from controller.engine.stats import Histogram
 from tests.engine.fakes import FakeEvents, FakeLeases, ScriptedReconciler, controller, key
@@ -88,20 +84,3 @@ def test_histogram_bounds_are_inclusive() -> None:
 
     assert [("1.0", 2), ("2.0", 3), ("+Inf", 4)] == histogram.buckets()
     assert histogram.sum == 6.0
-
-
-def test_without_an_endpoint_nothing_is_traced() -> None:
-    """No endpoint, no exporter, no thread."""
-    with tracing(None, service="controller", instance="me") as tracer:
-        assert isinstance(tracer, NoOpTracer)
-
-    assert traceparent() is None
-
-
-def test_traceparent_of_the_current_span() -> None:
-    """A wish can carry the trace in which it was made."""
-    tracer = TracerProvider().get_tracer("test")
-    with tracer.start_as_current_span("wish") as span:
-        context = span.get_span_context()
-
-        assert f"00-{context.trace_id:032x}-{context.span_id:016x}" == (traceparent() or "")[:-3]

@@ -1,4 +1,4 @@
-"""OpenTelemetry without global state."""
+"""Spans, and how a wish carries its trace on the row; without global state."""
 
 from __future__ import annotations
 
@@ -10,36 +10,32 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import (
-    NoOpTracer,
-    Span,
-    SpanContext,
-    Tracer,
-    get_current_span,
-)
+from opentelemetry.trace import Span, SpanContext, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-_SCOPE = "invoker.controller"
+TRACEPARENT = "invoker.dev/traceparent"
+"""The annotation in which a wish carries the trace of the request that made it."""
 
 
 @contextmanager
-def tracing(endpoint: str | None, *, service: str, instance: str) -> Iterator[Tracer]:
-    """A tracer that exports for as long as the context lasts.
+def tracing(
+    endpoint: str | None, *, service: str, instance: str | None = None
+) -> Iterator[TracerProvider]:
+    """Make spans for as long as the context lasts; at its end what is left is sent.
 
     Args:
-        endpoint: The OTLP/HTTP traces URL; None traces nothing and starts nothing.
+        endpoint: An OTLP/HTTP collector's base URL; None: spans only carry their ids.
         service: `service.name` of the spans.
         instance: `service.instance.id` of the spans.
     """
-    if endpoint is None:
-        yield NoOpTracer()
-        return
-    resource = Resource.create({SERVICE_NAME: service, SERVICE_INSTANCE_ID: instance})
-    provider = TracerProvider(resource=resource)
-    # The exporter's thread sends; nothing that reconciles waits for it.
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    attributes = {SERVICE_NAME: service} | ({SERVICE_INSTANCE_ID: instance} if instance else {})
+    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    if endpoint is not None:
+        # The exporter's thread sends; nothing that serves or reconciles waits for it.
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
+        provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
-        yield provider.get_tracer(_SCOPE)
+        yield provider
     finally:
         provider.shutdown()
 
