@@ -10,11 +10,12 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from api.accounts import NameTakenError, Person, claim, claim_any, ensure_account, suggest
-from api.fleet import check_caps, one_more, platform_of, tally
+from api.fleet import check_caps, platform_of
 from api.problems import Problem
 from api.rows import revise, stamped
 from crds.account import Account
 from crds.errors import AlreadyExistsError, NotFoundError
+from crds.fleet import one, tally
 from crds.machine import Machine
 from crds.store import Store
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
@@ -136,13 +137,13 @@ async def _create(store: Store, account: Account, subdomain: str) -> Workspace:
     )
     async with _admissions.setdefault(store, asyncio.Lock()):
         platform = await platform_of(store)
-        fleet = await tally(store, platform)
+        fleet = await tally(store, platform.spec)
         if await store.find(Workspace, WORKSPACE, name) is None:
-            check_caps(platform, fleet.plus(one_more(platform)))
+            check_caps(platform, fleet.plus(one(platform.spec)))
         created = await store.create(workspace)
         try:
             # Another process may have taken the last place at the same moment: then both give way.
-            check_caps(platform, await tally(store, platform))
+            check_caps(platform, await tally(store, platform.spec))
         except Problem:
             await store.delete(Workspace, WORKSPACE, name, uid=created.uid)
             raise

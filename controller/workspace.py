@@ -10,8 +10,8 @@ from controller.engine import Blocked, EventRecorder, Result
 from controller.kind import KindReconciler
 from controller.scope import Scope
 from crds.account import Account
-from crds.compute import monthly_cost_usd
 from crds.errors import AlreadyExistsError
+from crds.fleet import one, tally
 from crds.machine import Machine, MachineSpec, Power, VolumeSpec
 from crds.meta import ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
@@ -105,13 +105,13 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
             raise Blocked(
                 "QuotaReached", f"the account may have {account.spec.quota.workspaces} workspaces"
             )
-        rank = await self.store.rank(scope.object)
-        if rank >= platform.caps.machines:
+        fleet = await tally(self.store, platform, older_than=scope.object)
+        fleet = fleet.plus(one(platform, scope.object.spec))
+        if fleet.machines > platform.caps.machines:
             raise Blocked(
                 "FleetCapReached", f"the platform may have {platform.caps.machines} machines"
             )
-        cost = monthly_cost_usd(platform.size, platform.volume_gb) * (rank + 1)
-        if cost > platform.caps.monthly_spend_usd:
+        if fleet.monthly_usd > platform.caps.monthly_spend_usd:
             raise Blocked(
                 "SpendCapReached",
                 f"the platform may spend {platform.caps.monthly_spend_usd:.2f} USD a month",

@@ -210,18 +210,6 @@ class Store:
             kind,
         )
 
-    async def rank(self, resource: Resource) -> int:
-        """How many objects of its kind are older than this one."""
-        rows = await self.database.fetch(
-            "SELECT count(*) AS older FROM objects o, "
-            "(SELECT creation_timestamp, uid FROM objects WHERE uid = %s) AS this "
-            "WHERE o.kind = %s AND (o.creation_timestamp, o.uid) < "
-            "(this.creation_timestamp, this.uid)",
-            resource.uid,
-            resource.KIND,
-        )
-        return int(rows[0]["older"])
-
     async def create(self, resource: R, *, fence: Fence | None = None) -> R:
         """Store a new object.
 

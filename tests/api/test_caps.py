@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from api.fleet import Tally, tally
 from crds.account import Account
 from crds.compute import MachineSize
+from crds.fleet import Tally, tally
 from crds.meta import ObjectMeta
 from crds.platform import PLATFORM, Platform
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
@@ -90,7 +90,7 @@ async def test_spend_cap(service: Service) -> None:
     users = [await service.user(first) for first in ("Alice", "Bob")]
     answers = [await service.call(user, "POST", "/api/vm/start") for user in users]
 
-    assert await tally(service.store, platform) == Tally(2, 92 + 5.84)
+    assert await tally(service.store, platform.spec) == Tally(2, 92 + 5.84)
     assert [answer.status_code for answer in answers] == [202, 409]
     assert code_of(answers[1]) == "spend-cap-reached"
 

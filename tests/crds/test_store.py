@@ -334,4 +334,3 @@ async def test_list_by_spec_and_namespace(store: Store) -> None:
     by_spec = await store.list(Workspace, spec={"subdomain": "bobby"})
     assert ["a"] == [item.metadata.namespace for item in by_namespace.items]
     assert ["b"] == [item.metadata.namespace for item in by_spec.items]
-    assert [0, 1] == [await store.rank(item) for item in (by_namespace.items[0], by_spec.items[0])]
