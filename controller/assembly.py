@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from controller import mapping
 from controller.account import AccountReconciler
 from controller.collector import Collector
-from controller.edge import Edge
+from controller.edge import Edge, EdgeWatch
 from controller.engine import (
     Controller,
     EngineMetrics,
@@ -41,6 +42,7 @@ from controller.machine.tools import Tools
 from controller.observer import Observer
 from controller.platform import PlatformReconciler
 from controller.probes import Prober
+from controller.providers import ProviderError
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
 from controller.route import RouteReconciler
@@ -56,6 +58,7 @@ EVENT_AGE = timedelta(hours=24)
 COMPACT_SECONDS = 3600.0
 # Routes wait for a bulk write together, so there may be many in hand.
 ROUTE_WORKERS = 256
+FIRST_LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,13 @@ class Replica:
             controllers=self.controllers,
             watch=self.watch,
             shards=self.shards,
-            runnables=[self.recorder, self.observer, self.prober, *self._resyncs(pace.resync)],
+            runnables=[
+                self.recorder,
+                self.observer,
+                self.prober,
+                EdgeWatch(self.edge, store, self._wake),
+                *self._resyncs(pace.resync),
+            ],
             leaders=leaders,
             ping=self._ping,
         )
@@ -150,7 +159,13 @@ class Replica:
             )
 
     async def run(self) -> None:
-        """Run until `manager.stop` is called."""
+        """Run until `manager.stop` is called.
+
+        The first look over the organisation comes first, so that a cold start asks for pages and
+        not for every machine by itself; in an outage the start does not wait for it.
+        """
+        with anyio.move_on_after(FIRST_LOOK_SECONDS), contextlib.suppress(ProviderError):
+            await self.observer.look()
         await self.manager.run()
 
     def resync(self) -> None:
@@ -231,12 +246,7 @@ class Replica:
 
     async def _collect(self, grip: Grip) -> None:
         await Collector(
-            self._clouds.fly,
-            self.edge,
-            self._store,
-            self._clouds.installation,
-            self._wake,
-            grip.guard,
+            self._clouds.fly, self.edge, self._store, self._clouds.installation, grip
         ).run()
 
     async def _compact(self, _: Grip) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,11 +10,13 @@ import anyio
 import structlog
 from psycopg import Error as DatabaseError
 
-from controller.edge import PREFIX, Edge
+from controller.edge import PREFIX, Edge, stamps
+from controller.engine import Grip
 from controller.machine import names
 from controller.providers import Call, Forbidden, NotFound, Priority, ProviderError
 from controller.providers.fly import Fly
-from crds.meta import Key
+from crds.errors import ConflictError, NotFoundError
+from crds.registry import KINDS
 from crds.store import Store
 
 PERIOD_SECONDS = 300.0
@@ -36,8 +38,7 @@ class Collector:
         edge: The routing entries.
         store: Where the rows are.
         installation: Whose marks count.
-        wake: Called with keys whose outside is not as their rows say.
-        guard: Raises when this replica is not the leader any more.
+        grip: The leader's right to act.
     """
 
     def __init__(
@@ -46,15 +47,14 @@ class Collector:
         edge: Edge,
         store: Store,
         installation: str,
-        wake: Callable[[Key], None],
-        guard: Callable[[], None] | None = None,
+        grip: Grip,
     ) -> None:
         self._fly = fly
         self._edge = edge
         self._store = store
         self._installation = installation
-        self._wake = wake
-        self._call = Call(Priority.COLLECTION, guard)
+        self._call = Call(Priority.COLLECTION, grip.guard)
+        self._fence = grip.fence
         self._suspects: dict[str, datetime] = {}
 
     async def run(self) -> None:
@@ -94,11 +94,10 @@ class Collector:
                 for thing, (app, uid) in listed.items()
                 if _unwanted(by_uid.get(uid), field, thing)
             }
-        routes = await self._routes()
+        routes = await stamps(self._store)
         orphans |= {f"entry:{name}" for name in entries if name not in routes}
-        for key in self._edge.suspects(routes):
-            self._wake(key)
         await self._remove(self._ripe(orphans))
+        await self._remove_ownerless()
 
     async def _apps(self) -> dict[str, UUID]:
         """Our apps and the machines that they belong to."""
@@ -130,16 +129,6 @@ class Collector:
                     found[machine.id] = (machine.app_name, uid)
         return found
 
-    async def _routes(self) -> dict[str, tuple[str, int, bool]]:
-        """Every route's uid, stamp, and whether it should have an entry."""
-        rows = await self._store.project(
-            "Route", stamp="status.stamp", state="status.entry.state", published="status.published"
-        )
-        return {
-            row["name"]: (str(row["uid"]), int(row["stamp"] or 0), row["state"] is not None)
-            for row in rows
-        }
-
     def _ripe(self, orphans: Iterable[str]) -> list[str]:
         """Those that have been orphans in every look of the grace."""
         now = self._store.clock.now()
@@ -167,6 +156,17 @@ class Collector:
                 log.info("removed an orphan", orphan=name)
         await self._remove_entries(entries)
 
+    async def _remove_ownerless(self) -> None:
+        """Ask for the deletion of rows whose controlling owner is gone."""
+        for key, uid in await self._store.ownerless():
+            try:
+                await self._store.delete(
+                    KINDS[key.kind], key.name, key.namespace, uid=uid, fence=self._fence
+                )
+            except (NotFoundError, ConflictError):
+                continue
+            log.info("deleted an ownerless row", key=str(key))
+
     async def _remove_app(self, app: str) -> None:
         """Remove an app after asking for it itself and for its row once more."""
         uid = names.uid_of_app(self._installation, app)
@@ -189,7 +189,7 @@ class Collector:
         """Remove entries whose route is still missing when read once more."""
         if not subdomains:
             return
-        routes = await self._routes()
+        routes = await stamps(self._store)
         gone = [name for name in subdomains if name not in routes]
         left = await self._edge.remove_orphans(gone, self._call)
         for name in set(gone) - left:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+
+import anyio
+import structlog
+from psycopg import Error as DatabaseError
 
 from controller.providers import Call, Priority, ProviderError, RateLimited
 from controller.providers.cloudflare import KVEntry, WorkersKV
 from crds.clock import Clock
 from crds.meta import Key
 from crds.route import RouteEntry
+from crds.store import Store
 from crds.store.coalesce import Coalescer
 
 PREFIX = "route:"
@@ -19,7 +24,10 @@ PLATFORM_KEY = "platform:status"
 # Writes of this span go out in one call: latency that nobody notices, calls by the thousand saved.
 GATHER_SECONDS = 0.05
 BULK_LIMIT = 10_000
-LIST_EVERY_SECONDS = 300.0
+# How long an entry that somebody else overwrote or removed can stay so.
+LOOK_EVERY_SECONDS = 300.0
+
+log = structlog.get_logger("invoker.edge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,23 @@ class Listed(NamedTuple):
     uid: str
     stamp: int
     at: datetime
+
+
+class Stamp(NamedTuple):
+    """Which entry a route should have, and whether it should have one at all."""
+
+    uid: str
+    stamp: int
+    present: bool
+
+
+async def stamps(store: Store) -> dict[str, Stamp]:
+    """What the rows say about every route's entry, by subdomain."""
+    rows = await store.project("Route", stamp="status.stamp", state="status.entry.state")
+    return {
+        row["name"]: Stamp(str(row["uid"]), int(row["stamp"] or 0), row["state"] is not None)
+        for row in rows
+    }
 
 
 class Edge:
@@ -111,18 +136,24 @@ class Edge:
         keys = [PREFIX + subdomain for subdomain in subdomains]
         return {key.removeprefix(PREFIX) for key in await self._kv.delete_bulk(keys, call=call)}
 
-    def suspects(self, stamps: dict[str, tuple[str, int, bool]]) -> list[Key]:
+    def suspects(self, routes: Mapping[str, Stamp]) -> list[Key]:
         """Routes whose entry is not as it should be, by the last listing.
 
         Args:
-            stamps: By subdomain the route's uid, its stamp and whether it should have an entry.
+            routes: What should be, by subdomain.
         """
         return [
             Key("Route", "", subdomain)
-            for subdomain, (uid, stamp, present) in stamps.items()
-            if (found := self._listed.get(subdomain)) is not None or present
-            if not (found is not None and present and (found.uid, found.stamp) == (uid, stamp))
+            for subdomain, route in routes.items()
+            if route != self._found(subdomain, route)
         ]
+
+    def _found(self, subdomain: str, route: Stamp) -> Stamp:
+        """The last listing's word on a route, in the same terms."""
+        found = self._listed.get(subdomain)
+        if found is None:
+            return route._replace(present=False)
+        return Stamp(found.uid, found.stamp, present=True)
 
     async def _flush(self, changes: Sequence[Change]) -> Sequence[Exception | None]:
         outcomes: dict[int, Exception | None] = {}
@@ -168,6 +199,34 @@ class Edge:
             "stamp": change.stamp,
         }
         return KVEntry(PREFIX + change.subdomain, _document(change.entry), metadata)
+
+
+class EdgeWatch:
+    """Looks at the entries now and then, and wakes routes whose entry is not theirs any more.
+
+    Every replica looks for itself, because each can wake only its own keys.
+
+    Args:
+        edge: The entries.
+        store: The rows.
+        wake: Called with a route's key.
+    """
+
+    def __init__(self, edge: Edge, store: Store, wake: Callable[[Key], None]) -> None:
+        self._edge = edge
+        self._store = store
+        self._wake = wake
+
+    async def run(self) -> None:
+        """Look every few minutes, for ever."""
+        while True:
+            try:
+                await self._edge.look()
+                for key in self._edge.suspects(await stamps(self._store)):
+                    self._wake(key)
+            except (ProviderError, DatabaseError) as error:
+                log.warning("cannot look at the edge", error=str(error))
+            await anyio.sleep(LOOK_EVERY_SECONDS)
 
 
 def _document(entry: RouteEntry | None) -> str:

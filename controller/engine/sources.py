@@ -150,7 +150,8 @@ class WatchSource:
             return
         for name, predicate in feeds.own:
             if predicate(event):
-                self._router.push(name, event.key)
+                # A wish: somebody waits for what comes of it.
+                self._router.push(name, event.key, priority=Priority.USER)
         for mapper, predicate in feeds.mapped:
             if predicate(event):
                 self._map(mapper, event)

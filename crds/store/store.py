@@ -210,6 +210,16 @@ class Store:
             kind,
         )
 
+    async def ownerless(self) -> Sequence[tuple[Key, UUID]]:
+        """Objects whose controlling owner is gone and whose deletion nobody asked for."""
+        rows = await self.database.fetch(
+            "SELECT o.kind, o.namespace, o.name, o.uid FROM objects o, "
+            "jsonb_array_elements(o.owner_references) AS owner "
+            "WHERE (owner->>'controller')::bool AND o.deletion_timestamp IS NULL "
+            "AND NOT EXISTS (SELECT FROM objects WHERE uid = (owner->>'uid')::uuid)"
+        )
+        return [(Key(row["kind"], row["namespace"], row["name"]), row["uid"]) for row in rows]
+
     async def create(self, resource: R, *, fence: Fence | None = None) -> R:
         """Store a new object.
 

@@ -47,8 +47,9 @@ SELECT
   m.status->'instance'->>'id' AS fly_machine_id,
   CASE
     WHEN m.status->>'phase' = 'Running' THEN 'running'
-    WHEN m.status->>'phase' IN ('Asleep', 'Stopped') THEN 'stopped'
-    WHEN m.status->>'phase' IN ('Crashed', 'Failed', 'Unreachable') THEN 'error'
+    -- What has not answered for ten minutes counts as stopped.
+    WHEN m.status->>'phase' IN ('Asleep', 'Stopped', 'Unreachable') THEN 'stopped'
+    WHEN m.status->>'phase' IN ('Crashed', 'Failed') THEN 'error'
     ELSE 'creating'
   END AS status,
   m.status->>'phase' AS phase,
