@@ -32,6 +32,7 @@ class View(NamedTuple):
 
     state: str
     version: str
+    updated_at: datetime | None
     key: Key | None
 
 
@@ -96,7 +97,7 @@ class Observer:
 
     def _see(self, machine: OrgMachine) -> None:
         key = self._key(machine)
-        view = View(machine.state, machine.version, key)
+        view = View(machine.state, machine.version, machine.updated_at, key)
         before = self._views.get(machine.id)
         self._views[machine.id] = view
         if before != view and key is not None:

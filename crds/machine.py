@@ -88,6 +88,9 @@ class InstanceStatus(Model):
         since: When this state was first seen.
         started_at: When it was last seen to start.
         host_status: Fly's word on the host: ok, unknown, unreachable.
+        cordoned: Whether the proxy sends it nothing.
+        config_hash: Fingerprint of the config that this version was found to have.
+        updated_at: Fly's word on when anything about it last changed.
     """
 
     id: str
@@ -97,6 +100,7 @@ class InstanceStatus(Model):
     started_at: datetime | None = None
     host_status: str = "ok"
     cordoned: bool = False
+    updated_at: datetime | None = None
     config_hash: str = ""
 
 
@@ -106,12 +110,14 @@ class Restarts(Model):
     Attributes:
         count: Crashes since the machine was last healthy for ten minutes.
         last_exit_code: What the process last exited with.
+        last_exit_at: When it did, by the provider's clock: tells one crash from the next.
         last_at: When the last crash was seen.
         next_at: When the next restart is due.
     """
 
     count: int = 0
     last_exit_code: int | None = None
+    last_exit_at: datetime | None = None
     last_at: datetime | None = None
     next_at: datetime | None = None
 

@@ -51,7 +51,8 @@ def at_rest(scope: MachineScope, tools: Tools) -> bool:
     ):
         return False
     view = tools.observer.view(instance.id)
-    if view is None or (view.state, view.version) != (instance.state, instance.version):
+    recorded = (instance.state, instance.version, instance.updated_at)
+    if view is None or (view.state, view.version, view.updated_at) != recorded:
         return False
     return instance.config_hash == config_hash(desired_config(scope.object, tools, volume.id))
 
@@ -74,6 +75,7 @@ def note(scope: MachineScope, machine: FlyMachine) -> None:
     instance.state = machine.state
     instance.host_status = machine.host_status or "ok"
     instance.cordoned = bool(machine.cordoned)
+    instance.updated_at = machine.updated_at
     _note_host(scope, machine)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from controller.machine.intent import effect
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import WaitTimeout
-from controller.providers.fly import WaitState
+from controller.providers.fly import ExitEvent, WaitState
 
 # A wake or a stop takes a second or two; longer ones are polled.
 WAIT_SECONDS = 10
@@ -36,16 +36,36 @@ async def apply_power(scope: MachineScope, tools: Tools) -> Wait | None:
 
 async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
     status, machine = scope.object.status, scope.fly_machine
-    if machine.cordoned:
-        await _set_cordon(scope, tools, cordoned=False)
     if machine.state not in DOWN:
         status.resting_since = None
+        _note_crash_under_traffic(scope)
         if status.phase != "Unreachable":
             status.restarts.next_at = None
+        await _set_cordon(scope, tools, cordoned=False)
         return None
     if status.resting_since is None and (wait := _crashed(scope)):
+        # Otherwise the next request would have the proxy start it before the backoff is over.
+        await _set_cordon(scope, tools, cordoned=True)
         return wait
+    await _set_cordon(scope, tools, cordoned=False)
     return await _start(scope, tools)
+
+
+def _note_crash_under_traffic(scope: MachineScope) -> None:
+    """Count a crash after which a request had the proxy start the machine before we looked."""
+    last = _new_exit(scope)
+    if last is not None:
+        count_crash(scope, f"machine {scope.instance.id} crashed and was started by a request")
+        scope.object.status.restarts.next_at = None
+
+
+def _new_exit(scope: MachineScope) -> ExitEvent | None:
+    """The newest exit that nobody asked for, if it was not counted yet; it is from here on."""
+    restarts, last = scope.object.status.restarts, scope.fly_machine.last_exit()
+    if last is None or last.requested_stop or last.at == restarts.last_exit_at:
+        return None
+    restarts.last_exit_code, restarts.last_exit_at = last.exit_code, last.at
+    return last
 
 
 async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
@@ -66,18 +86,14 @@ async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
 
 def _crashed(scope: MachineScope) -> Wait | None:
     """Count a crash and wait for its backoff; a stop that somebody asked for is no crash."""
-    status, machine = scope.object.status, scope.fly_machine
-    restarts = status.restarts
+    machine, restarts = scope.fly_machine, scope.object.status.restarts
     if restarts.next_at is not None:
         return _wait_until_restart(scope)
-    last = machine.last_exit()
-    if last is not None and last.requested_stop and machine.state != "failed":
+    last = _new_exit(scope)
+    if last is None and machine.state != "failed":
         return None
-    restarts.last_exit_code = None if last is None else last.exit_code
-    message = (
-        "out of memory" if last and last.oom_killed else f"exit code {restarts.last_exit_code}"
-    )
-    count_crash(scope, f"machine {machine.id} stopped by itself: {message}")
+    told = "out of memory" if last and last.oom_killed else f"exit code {restarts.last_exit_code}"
+    count_crash(scope, f"machine {machine.id} stopped by itself: {told}")
     return _wait_until_restart(scope)
 
 
@@ -107,8 +123,7 @@ def _wait_until_restart(scope: MachineScope) -> Wait | None:
 async def _sleep(scope: MachineScope, tools: Tools) -> Wait | None:
     """Stop once; if the proxy starts it afterwards, somebody wanted it: that is not drift."""
     status, machine = scope.object.status, scope.fly_machine
-    if machine.cordoned:
-        await _set_cordon(scope, tools, cordoned=False)
+    await _set_cordon(scope, tools, cordoned=False)
     if machine.state in DOWN:
         _rest(scope, "Asleep")
         return None
@@ -123,8 +138,7 @@ async def _sleep(scope: MachineScope, tools: Tools) -> Wait | None:
 async def _stop(scope: MachineScope, tools: Tools) -> Wait | None:
     """Stop and keep stopped: out of the proxy's routing it cannot be started by a request."""
     machine = scope.fly_machine
-    if not machine.cordoned:
-        await _set_cordon(scope, tools, cordoned=True)
+    await _set_cordon(scope, tools, cordoned=True)
     if machine.state in DOWN:
         _rest(scope, "Stopped")
         return None
@@ -157,7 +171,10 @@ def _rest(scope: MachineScope, phase: str) -> None:
 
 
 async def _set_cordon(scope: MachineScope, tools: Tools, *, cordoned: bool) -> None:
+    """Take the machine out of the proxy's routing, or put it back; nothing if it is so."""
     instance = scope.instance
+    if instance.cordoned == cordoned:
+        return
     operation = "machines.cordon" if cordoned else "machines.uncordon"
     send = tools.fly.cordon if cordoned else tools.fly.uncordon
     async with effect(scope, operation):

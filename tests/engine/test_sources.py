@@ -82,8 +82,8 @@ def test_initial_list_comes_last() -> None:
     _play(scene)
 
 
-def test_changes_come_as_events() -> None:
-    """Every kind of change queues the key."""
+def test_wishes_come_first() -> None:
+    """Every change of a wish queues its key, ahead of what was only observed."""
 
     async def scene(bench: Bench) -> None:
         await bench.queued()
@@ -91,7 +91,7 @@ def test_changes_come_as_events() -> None:
         bench.log.change(A)
         bench.log.change(B, type_="DELETED")
 
-        assert [("b", Priority.EVENT), ("a", Priority.EVENT)] == await bench.queued()
+        assert [("b", Priority.USER), ("a", Priority.USER)] == await bench.queued()
 
     _play(scene)
 
@@ -139,7 +139,7 @@ def test_reconnect_misses_nothing() -> None:
         assert not bench.watch.alive
         bench.log.change(B, type_="ADDED")
 
-        assert [("b", Priority.EVENT)] == await bench.queued()
+        assert [("b", Priority.USER)] == await bench.queued()
         assert bench.log.lists == 1
         assert bench.watch.alive
 
