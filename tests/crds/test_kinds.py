@@ -1,0 +1,105 @@
+"""The kinds: what can be wished for, and how a status tells what is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crds.compute import MachineSize, monthly_cost_usd
+from crds.errors import InvalidError
+from crds.meta import ObjectMeta, Status
+from crds.registry import KINDS
+from crds.workspace import Workspace
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+GOOD: dict[str, dict[str, Any]] = {
+    "Platform": {},
+    "Account": {"email": "a@example.com"},
+    "Workspace": {"subdomain": "alice"},
+    "Machine": {"account": "a", "image": "x"},
+    "Route": {"account": "a"},
+}
+BAD = [
+    ("Workspace", {"power": "Off"}, "spec.power"),
+    ("Workspace", {"subdomain": "Al"}, "spec.subdomain"),
+    ("Workspace", {"subdomain": "api"}, "spec.subdomain"),
+    ("Workspace", {"region": "yul"}, "spec.region"),
+    ("Workspace", {"size": {"memoryMb": 1000}}, "spec.size.memoryMb"),
+    ("Workspace", {"size": {"cpus": 3}}, "spec.size.cpus"),
+    ("Workspace", {"size": {"cpus": 1, "memoryMb": 4096}}, "spec.size"),
+    ("Workspace", {"image": ""}, "spec.image"),
+    ("Workspace", {"volumeGb": 0}, "spec.volumeGb"),
+    ("Workspace", {"idleTimeoutSeconds": 60}, "spec.idleTimeoutSeconds"),
+    ("Workspace", {"recreate": "Always"}, "spec.recreate"),
+    ("Workspace", {"wakeAt": "soon"}, "spec.wakeAt"),
+    ("Workspace", {"colour": "red"}, "spec.colour"),
+    ("Account", {"email": "x"}, "spec.email"),
+    ("Account", {"state": "Banned"}, "spec.state"),
+    ("Account", {"plan": "Gold"}, "spec.plan"),
+    ("Account", {"quota": {"workspaces": -1}}, "spec.quota.workspaces"),
+    ("Platform", {"caps": {"machines": -1}}, "spec.caps.machines"),
+    ("Platform", {"incident": {"active": "perhaps"}}, "spec.incident.active"),
+    ("Machine", {"power": "On"}, "spec.power"),
+    ("Machine", {"volume": {"path": "data"}}, "spec.volume.path"),
+    ("Machine", {"port": 0}, "spec.port"),
+    ("Route", {"redirectTo": "UPPER"}, "spec.redirectTo"),
+    ("Route", {"account": ""}, "spec.account"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_object_survives_json(kind: str) -> None:
+    """What is stored is what was wished."""
+    made = KINDS[kind].parse({"metadata": {"name": "x"}, "spec": GOOD[kind]})
+    again = KINDS[kind].parse(made.to_json())
+
+    assert made == again
+
+
+@pytest.mark.parametrize(("kind", "change", "field"), BAD)
+def test_every_illegal_value_names_its_field(kind: str, change: dict[str, Any], field: str) -> None:
+    """One clear cause with the field's path as the user wrote it."""
+    with pytest.raises(InvalidError) as caught:
+        KINDS[kind].parse({"metadata": {"name": "x"}, "spec": {**GOOD[kind], **change}})
+
+    assert [field] == [cause.field for cause in caught.value.causes]
+
+
+def test_condition_time_moves_only_with_its_status() -> None:
+    """LastTransitionTime is the moment of the last change of status (Kubernetes conventions)."""
+    status = Status()
+    later = NOON + timedelta(hours=1)
+
+    assert status.set_condition("Ready", True, "Up", now=NOON, generation=1)
+    assert not status.set_condition("Ready", True, "Other", now=later, generation=2)
+    condition = status.condition("Ready")
+    assert condition is not None
+    assert (condition.last_transition_time, condition.reason) == (NOON, "Other")
+    assert condition.observed_generation == 2
+    assert status.set_condition("Ready", False, "Down", now=later, generation=2)
+    assert not status.is_true("Ready")
+
+
+def test_a_status_of_another_version_can_be_read() -> None:
+    """A status is rebuilt from observation: unknown fields in it never stop a read."""
+    made = Workspace.parse(
+        {"metadata": {"name": "main"}, "spec": GOOD["Workspace"], "status": {"mood": "fine"}}
+    )
+
+    assert made.status.phase == "Pending"
+
+
+def test_an_object_that_was_never_stored_has_no_uid() -> None:
+    """A child cannot point at an owner that does not exist."""
+    made = Workspace(metadata=ObjectMeta(name="main"), spec={"subdomain": "alice"})
+    with pytest.raises(ValueError, match="never stored"):
+        made.owner_reference()
+
+
+def test_costs() -> None:
+    """Fly's published prices: the smallest shared machine, extra memory, a volume."""
+    assert monthly_cost_usd(MachineSize(memory_mb=256), 0) == 1.94
+    assert monthly_cost_usd(MachineSize(memory_mb=1280), 1) == 1.94 + 5.0 + 0.15
