@@ -31,22 +31,10 @@ class AccountReconciler(KindReconciler[Account]):
 
     async def remove(self, scope: Scope[Account]) -> Result | None:
         """Delete the workspaces, then the claims on names."""
-        name, fence = scope.object.metadata.name, scope.request.fence
+        name = scope.object.metadata.name
         scope.object.status.phase = "Deleting"
-        workspaces = (await self.store.list(Workspace, namespace=name)).items
-        for workspace in workspaces:
-            if not workspace.deleting:
-                await scope.or_none(
-                    self.store.delete(
-                        Workspace, workspace.metadata.name, name, uid=workspace.uid, fence=fence
-                    )
-                )
-        if workspaces:
-            return Result(requeue_after=REMOVAL_POLL_SECONDS)
-        routes = (await self.store.list(Route, spec={"account": name})).items
-        for route in routes:
-            if not route.deleting:
-                await scope.or_none(
-                    self.store.delete(Route, route.metadata.name, uid=route.uid, fence=fence)
-                )
-        return Result(requeue_after=REMOVAL_POLL_SECONDS) if routes else None
+        rows = await self.store.rows(Workspace, namespace=name)
+        rows = rows or await self.store.rows(Route, spec={"account": name})
+        for row in rows:
+            await scope.ask_deletion(row)
+        return Result(requeue_after=REMOVAL_POLL_SECONDS) if rows else None

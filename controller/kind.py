@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from controller.engine import (
     DONE,
+    Blocked,
     EventRecorder,
     Failure,
     ReconcileError,
@@ -20,6 +21,7 @@ from controller.scope import Scope
 from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Resource, Retry, Status
 from crds.store import StatusWish, Store
+from crds.store.rows import without_spec
 from crds.tracing import TRACEPARENT
 
 R = TypeVar("R", bound=Resource)
@@ -60,16 +62,13 @@ class KindReconciler(ABC, Generic[R]):
         Raises:
             ReconcileError: With its kind, for the engine to act on and `report` to show.
         """
-        try:
-            resource = await self.store.find(self.kind, request.key.name, request.key.namespace)
-        except InvalidError as error:
-            raise Terminal("InvalidSpec", str(error)) from error
+        resource = await self._read(request)
         if resource is None:
             return DONE
         request.link(resource.metadata.annotations.get(TRACEPARENT))
         if resource.metadata.annotations.get(PAUSED) == "true":
             return DONE
-        scope = self.scope(resource, request)  # type: ignore[arg-type]  # `kind` is R
+        scope = self.scope(resource, request)
         try:
             return await self._run(scope)
         except ProviderError as error:
@@ -78,6 +77,23 @@ class KindReconciler(ABC, Generic[R]):
         except ReconcileError:
             await scope.save()
             raise
+        except InvalidError as error:
+            await scope.save()
+            raise Blocked("InvalidNeighbour", f"a row that it depends on: {error}") from error
+
+    async def _read(self, request: Request) -> R | None:
+        """The object; one with a broken spec only if it is to go, which needs no spec.
+
+        Raises:
+            Terminal: Its spec breaks the kind's rules.
+        """
+        try:
+            return await self.store.find(self.kind, request.key.name, request.key.namespace)  # type: ignore[return-value]  # `kind` is R
+        except InvalidError as error:
+            row = await self.store.find_row(request.key)
+            if row is None or row["deletion_timestamp"] is None:
+                raise Terminal("InvalidSpec", str(error)) from error
+            return without_spec(self.kind, row)  # type: ignore[return-value]  # the same
 
     async def _run(self, scope: Scope[R]) -> Result:
         if scope.object.deleting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -12,6 +12,7 @@ from controller.providers import Call
 from controller.providers import Priority as CallPriority
 from crds.errors import ConflictError, NotFoundError
 from crds.meta import ConditionStatus, Resource
+from crds.registry import KINDS
 from crds.store import StatusWish, Store
 
 R = TypeVar("R", bound=Resource)
@@ -111,10 +112,18 @@ class Scope(Generic[R]):
         # The status stays the one that the steps hold on to.
         self.object.metadata, self.object.spec = written.metadata, written.spec
 
-    async def or_none(self, awaitable: Awaitable[Any]) -> None:
-        """Wait for a deletion that may find nothing to delete."""
+    async def ask_deletion(self, row: Mapping[str, Any]) -> None:
+        """Ask for the deletion of a row, valid or not, unless that was done or it is gone."""
+        if row["deletion_timestamp"] is not None:
+            return
         try:
-            await awaitable
+            await self.store.delete(
+                KINDS[row["kind"]],
+                row["name"],
+                row["namespace"],
+                uid=row["uid"],
+                fence=self.request.fence,
+            )
         except NotFoundError:
             return
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from controller.engine import Blocked, EventRecorder, Result
 from controller.kind import KindReconciler
@@ -13,7 +13,7 @@ from crds.account import Account
 from crds.errors import AlreadyExistsError
 from crds.fleet import one, tally
 from crds.machine import Machine, MachineSpec, Power, VolumeSpec
-from crds.meta import ObjectMeta, Resource
+from crds.meta import Key, ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
 from crds.route import Route, RouteSpec, RouteTarget
 from crds.store import Store
@@ -61,25 +61,14 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         """Routes go first, then the machine; the row when both are gone."""
         scope.object.status.phase = "Deleting"
         scope.condition("Ready", status=False, reason="Deleting")
-        routes = await self._routes(scope)
-        for route in routes:
-            if not route.deleting:
-                await scope.or_none(
-                    self.store.delete(
-                        Route, route.metadata.name, uid=route.uid, fence=scope.request.fence
-                    )
-                )
-        meta = scope.object.metadata
-        machine = await self.store.find(Machine, meta.name, meta.namespace)
-        if machine is not None and not machine.deleting:
-            await scope.or_none(
-                self.store.delete(
-                    Machine, meta.name, meta.namespace, uid=machine.uid, fence=scope.request.fence
-                )
-            )
-        if await self._routes(scope) or await self.store.find(Machine, meta.name, meta.namespace):
-            return Result(requeue_after=REMOVAL_POLL_SECONDS)
-        return None
+        meta, account = scope.object.metadata, scope.object.metadata.namespace
+        routes = await self.store.rows(Route, spec={"account": account})
+        machine = await self.store.find_row(Key("Machine", account, meta.name))
+        rows: list[Mapping[str, Any]] = [row for row in routes if _leads_to(row, meta.name)]
+        rows += [machine] if machine else []
+        for row in rows:
+            await scope.ask_deletion(row)
+        return Result(requeue_after=REMOVAL_POLL_SECONDS) if rows else None
 
     async def _account(self, scope: Scope[Workspace]) -> Account:
         account = await self.store.find(Account, scope.object.metadata.namespace)
@@ -288,6 +277,12 @@ def _volume_gb(workspace: Workspace, platform: PlatformSpec, machine: Machine | 
     if workspace.spec.volume_gb is not None:
         return workspace.spec.volume_gb
     return machine.spec.volume.size_gb if machine is not None else platform.volume_gb
+
+
+def _leads_to(route: Mapping[str, Any], workspace: str) -> bool:
+    """Whether a route's row leads to a workspace, however broken the rest of it is."""
+    target = route["spec"].get("target")
+    return isinstance(target, dict) and target.get("workspace") == workspace
 
 
 def _age(workspace: Workspace) -> tuple[str, str]:

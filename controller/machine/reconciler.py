@@ -35,7 +35,6 @@ LIFE: tuple[Step, ...] = (
 REMOVAL: tuple[Step, ...] = (
     removal.await_withdrawal,
     removal.destroy_instance,
-    removal.delete_volume,
     removal.delete_app,
 )
 # What each wish looks like when it has come true.

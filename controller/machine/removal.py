@@ -1,11 +1,13 @@
-"""Removal: routes first, then the machine, its volume, its app; each until it is really gone."""
+"""Removal: routes first, then the machine, then its app and all in it; until it is gone."""
 
 from __future__ import annotations
 
+from controller.machine import names
 from controller.machine.intent import await_evidence, effect, pending
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import NotFound
 from controller.providers.fly import TERMINAL_STATES
+from crds.machine import InstanceStatus
 from crds.route import Route
 
 POLL_SECONDS = 2.0
@@ -27,7 +29,9 @@ async def await_withdrawal(scope: MachineScope, _: Tools) -> Wait | None:
 
 
 async def destroy_instance(scope: MachineScope, tools: Tools) -> Wait | None:
-    """Destroy every machine in the app until none is left."""
+    """Destroy the machine, also one that was made without our hearing of it."""
+    if scope.object.status.instance is None and pending(scope, "machines.create"):
+        await _find_unrecorded(scope, tools)
     instance = scope.object.status.instance
     if instance is None:
         return None
@@ -50,8 +54,18 @@ async def destroy_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     return Wait(POLL_SECONDS)
 
 
+async def _find_unrecorded(scope: MachineScope, tools: Tools) -> None:
+    for machine in await tools.fly.list_machines(scope.app, call=scope.call):
+        uid = names.marked_uid(tools.installation, machine.metadata)
+        if uid == scope.uid and machine.state not in TERMINAL_STATES:
+            scope.object.status.instance = InstanceStatus(
+                id=machine.id, version=machine.version, state=machine.state, since=scope.now
+            )
+            scope.object.status.intent = None
+
+
 async def delete_volume(scope: MachineScope, tools: Tools) -> Wait | None:
-    """Delete the volume; it can still be bound for a while after its machine is gone."""
+    """Delete the volume alone; it can still be bound for a while after its machine is gone."""
     volume = scope.object.status.volume
     if volume is None:
         return None
@@ -65,7 +79,7 @@ async def delete_volume(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 async def delete_app(scope: MachineScope, tools: Tools) -> Wait | None:
-    """Delete the app, with everything that a request of ours may yet have made in it."""
+    """Delete the app, and with it the volume and whatever a late request of ours made in it."""
     app = scope.object.status.app
     if app is None:
         return None

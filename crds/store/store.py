@@ -162,17 +162,7 @@ class Store:
             spec: Only those whose top-level spec fields (as in JSON) have these values.
             limit: At most so many.
         """
-        wanted = spec or {}
-        conditions = "".join(" AND spec->>%s = %s" for _ in wanted)
-        rows = await self.database.fetch(
-            f"SELECT {COLUMNS}, (SELECT max(resource_version) FROM object_log) AS at "
-            "FROM objects WHERE kind = %s AND namespace = coalesce(%s, namespace)"
-            f"{conditions} ORDER BY namespace, name LIMIT %s",
-            kind.KIND,
-            namespace,
-            *(part for item in wanted.items() for part in item),
-            limit,
-        )
+        rows = await self.rows(kind, namespace=namespace, spec=spec, limit=limit)
         version = rows[0]["at"] if rows else await self.log.newest()
         items: list[R] = []
         broken: list[Broken] = []
@@ -182,6 +172,27 @@ class Store:
             except InvalidError as error:
                 broken.append(Broken(Key(row["kind"], row["namespace"], row["name"]), row, error))
         return Page(items, version or 0, broken)
+
+    async def rows(
+        self,
+        kind: type[Resource],
+        *,
+        namespace: str | None = None,
+        spec: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[DictRow]:
+        """The rows of a list as they are, valid or not; `at` is the version of the snapshot."""
+        wanted = spec or {}
+        conditions = "".join(" AND spec->>%s = %s" for _ in wanted)
+        return await self.database.fetch(
+            f"SELECT {COLUMNS}, (SELECT max(resource_version) FROM object_log) AS at "
+            "FROM objects WHERE kind = %s AND namespace = coalesce(%s, namespace)"
+            f"{conditions} ORDER BY namespace, name LIMIT %s",
+            kind.KIND,
+            namespace,
+            *(part for item in wanted.items() for part in item),
+            limit,
+        )
 
     async def keys(self, kind: str) -> tuple[Sequence[Key], int]:
         """The keys of all objects of a kind, and the version that they are a snapshot of."""

@@ -233,6 +233,26 @@ def test_broken_spec_by_sql_is_shown_and_harmless(play: Play) -> None:
     play(scene)
 
 
+def test_broken_spec_does_not_hold_up_deletion(play: Play) -> None:
+    """What is to go goes, whatever an edit by SQL did to its wish."""
+
+    async def scene(here: World) -> None:
+        await sign_up(here)
+        await here.store.database.execute(
+            'UPDATE objects SET spec = spec || \'{"power": "?"}\' '
+            "WHERE kind IN ('Workspace', 'Machine')"
+        )
+        await here.delete()
+
+        async def gone() -> bool:
+            return await here.store.find_row(Key("Workspace", USER, WORKSPACE)) is None
+
+        await here.until(gone, "gone")
+        here.watchman.check_nothing_left()
+
+    play(scene)
+
+
 def test_account_deletion_takes_everything_along(play: Play) -> None:
     """The account's row goes last: after workspace, machine, and names."""
 
@@ -244,7 +264,7 @@ def test_account_deletion_takes_everything_along(play: Play) -> None:
             return await here.store.find(Account, USER) is None
 
         await here.until(gone, "account gone")
-        here.watchman.check_no_orphans(set())
+        here.watchman.check_nothing_left()
         assert (await here.store.list(Route)).items == []
         assert (await here.store.list(Machine)).items == []
 
