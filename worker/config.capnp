@@ -1,18 +1,20 @@
 # The edge on plain workerd, beside the embedded cloud. A template: deploy/local/edge.py fills in
-# what stands behind dollar signs. Secrets come from the environment, so that the filled-in file holds none.
+# what stands behind dollar signs: texts, and how a service is reached.
+# Secrets come from the environment, so that the filled-in file holds none.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
-    (name = "kv", external = (address = $kv_address, http = ())),
-    (name = "api", external = (address = $api_address, http = ())),
-    (name = "auth", external = (address = $auth_address, http = ())),
-    # Whatever the Worker fetches goes here, https addresses too: over plain http, the Host kept.
-    (name = "machines", external = (address = $machines_address, http = ())),
+    (name = "kv", $kv),
+    (name = "api", $api),
+    (name = "auth", $auth),
+    # Whatever the Worker fetches goes here: to the simulator of Fly's proxy, https addresses too, over
+    # plain http with the Host kept; or to the public network.
+    (name = "machines", $machines),
     (name = "objects", disk = (path = $storage, writable = true)),
   ],
-  sockets = [(name = "http", address = $listen, http = (), service = "edge")],
+  sockets = [(name = "http", address = $listen, $socket, service = "edge")],
 );
 
 const edge :Workerd.Worker = (
@@ -30,7 +32,7 @@ const edge :Workerd.Worker = (
     (name = "AUTH", service = "auth"),
     (name = "API_URL", text = $api_url),
     (name = "DOMAIN", text = $domain),
-    (name = "SCHEME", text = "http"),
+    (name = "SCHEME", text = $scheme),
     (name = "PUBLIC_PORT", text = $public_port),
     (name = "JWKS_URL", text = $jwks_url),
     (name = "JWT_ISSUER", text = $jwt_issuer),

@@ -98,8 +98,10 @@ async def _start(
     stack: Stack, server: EmbeddedPostgres, supervisor: Supervisor, output: Output
 ) -> None:
     url = stack.environ.get("DATABASE_URL") or server.url()
+    for line in stack.notes():
+        output.say(line)
     with output.progress("starting the database and the embedded cloud"):
-        first = stack.simulators()
+        first = [*stack.simulators(), *stack.bridge()]
         if not stack.has_database:
             first = [stack.database(server), *first]
         await supervisor.start(*first)
@@ -108,7 +110,9 @@ async def _start(
             output.say(f"applied {name}")
     environment = stack.environment(url)
     with output.progress("starting the API, the controller and the edge"):
-        await supervisor.start(stack.api(environment), stack.controller(environment), stack.edge())
+        await supervisor.start(
+            stack.api(environment), stack.controller(environment), stack.edge(environment)
+        )
     settings = stack.settings
     output.block(
         READY.format(
@@ -131,6 +135,7 @@ def main() -> int:
         settings = LocalSettings.read(sys.argv[1:], os.environ)
         with claimed(settings.state):
             stack = Stack(settings, Keys(settings.state / "secrets"), os.environ)
+            stack.check()
             settings.check_ports(stack.ports())
             asyncio.run(serve(stack, Output()))
     except SettingsError as error:

@@ -11,7 +11,7 @@ import json
 import platform
 from pathlib import Path
 from string import Template
-from urllib.parse import urlsplit
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 
@@ -23,17 +23,25 @@ TEMPLATE = WORKER / "config.capnp"
 _ARCHITECTURES = {"x86_64": "64", "amd64": "64", "aarch64": "arm64", "arm64": "arm64"}
 
 
+_PROXIED = 'http = (forwardedProtoHeader = "X-Forwarded-Proto")'
+_TRUST = "tlsOptions = (trustBrowserCas = true)"
+_INTERNET = f'network = (allow = ["public"], {_TRUST})'
+
+
 class EdgeSettings(BaseModel):
     """Where the edge listens, what it talks to, and what it knows.
 
     Attributes:
         host: The address to listen on.
-        port: The port to listen on, and the one that browsers see.
+        port: The port to listen on.
         domain: The bare domain; users live one label below it.
+        scheme: What browsers speak; with https something before the edge ends it, and says so in
+            `X-Forwarded-Proto`.
+        public_port: The port that browsers see.
         api_url: The API.
         kv_url: The KV simulator's side for workerd's binding, which has no path.
         jwks_url: The public keys of the users' tokens.
-        machines_url: Fly's proxy, or its simulator, which routes by Host.
+        machines_url: The simulator of Fly's proxy, which routes by Host; `None` for Fly itself.
         rate_limit_per_minute: Requests that one client address may make; 0 switches it off.
         storage: Folder for the Durable Objects' files; must exist.
         bundle: What `npm run build` made.
@@ -47,12 +55,14 @@ class EdgeSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=8787, ge=1, le=65535)
     domain: str = "localhost"
+    scheme: Literal["http", "https"] = "http"
+    public_port: str = Field(default="", pattern=r"^[0-9]*$")
     api_url: HttpUrl
     kv_url: HttpUrl
     jwks_url: HttpUrl
     jwt_issuer: str
     jwt_audience: str = "authenticated"
-    machines_url: HttpUrl
+    machines_url: HttpUrl | None
     rate_limit_per_minute: int = Field(default=100, ge=0)
     storage: Path
     bundle: Path = BUNDLE
@@ -65,17 +75,14 @@ def render_config(settings: EdgeSettings) -> str:
     """The text of a workerd configuration; it holds no secret.
 
     Raises:
-        ValueError: An address is not plain http, or a setting is not printable ASCII.
+        ValueError: A setting is not printable ASCII.
     """
     values = {
         "listen": f"{settings.host}:{settings.port}",
-        "public_port": str(settings.port),
+        "scheme": settings.scheme,
+        "public_port": settings.public_port,
         "domain": settings.domain,
         "api_url": str(settings.api_url).rstrip("/"),
-        "api_address": _address(settings.api_url),
-        "kv_address": _address(settings.kv_url),
-        "auth_address": _address(settings.jwks_url),
-        "machines_address": _address(settings.machines_url),
         "jwks_url": str(settings.jwks_url),
         "jwt_issuer": settings.jwt_issuer,
         "jwt_audience": settings.jwt_audience,
@@ -84,7 +91,14 @@ def render_config(settings: EdgeSettings) -> str:
         "bundle": str(settings.bundle.resolve()),
     }
     texts = {name: _capnp_text(value) for name, value in values.items()}
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(texts)
+    services = {
+        "api": _external(settings.api_url),
+        "kv": _external(settings.kv_url),
+        "auth": _external(settings.jwks_url),
+        "socket": _PROXIED if settings.scheme == "https" else "http = ()",
+        "machines": _external(settings.machines_url) if settings.machines_url else _INTERNET,
+    }
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(texts | services)
 
 
 def environment(settings: EdgeSettings) -> dict[str, str]:
@@ -117,11 +131,14 @@ def binary() -> Path:
     return path
 
 
-def _address(url: HttpUrl) -> str:
-    parts = urlsplit(str(url))
-    if parts.scheme != "http":
-        raise ValueError(f"{url}: the local edge speaks plain http to its neighbours")
-    return f"{parts.hostname}:{parts.port or 80}"
+def _external(url: HttpUrl) -> str:
+    """A service of workerd's that is a server elsewhere; over https it has to prove its name."""
+    host, port = url.host or "", url.port
+    address = _capnp_text(f"{host}:{port}")
+    if url.scheme == "http":
+        return f"external = (address = {address}, http = ())"
+    proof = f"{_TRUST}, certificateHost = {_capnp_text(host)}"
+    return f"external = (address = {address}, https = (options = (), {proof}))"
 
 
 def _capnp_text(value: str) -> str:

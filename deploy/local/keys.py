@@ -30,14 +30,8 @@ class Keys:
         self.anon_key = self._kept("anon_key", lambda: f"anon-{secrets.token_urlsafe(24)}")
         self.service_key = self._kept("service_key", lambda: f"service-{secrets.token_urlsafe(24)}")
         self.fly_token = self._kept("fly_token", lambda: f"fly-{secrets.token_urlsafe(24)}")
+        self.installation = self._kept("installation", lambda: f"l{secrets.token_hex(4)}")
         self.cloudflare_token = self._kept("cloudflare_token", lambda: secrets.token_urlsafe(30))
-
-    @property
-    def edge_jwks(self) -> str:
-        """The public half of the edge's signing key, as a JWK set (JSON)."""
-        key: dict[str, Any] = json.loads(self.edge_signing_key)
-        public = {name: value for name, value in key.items() if name not in {"d", "key_ops"}}
-        return json.dumps({"keys": [public]}, separators=(",", ":"))
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         path = self._directory / name
@@ -48,6 +42,13 @@ class Keys:
                 file.write(make() + "\n")
             new.replace(path)
         return path.read_text().strip()
+
+
+def public_keys(signing_key: str) -> str:
+    """The public half of a private JWK, as a JWK set; both in JSON."""
+    key: dict[str, Any] = json.loads(signing_key)
+    public = {name: value for name, value in key.items() if name not in {"d", "key_ops"}}
+    return json.dumps({"keys": [public]}, separators=(",", ":"))
 
 
 def _signing_key() -> str:

@@ -12,16 +12,34 @@ import httpx
 from pydantic import HttpUrl, SecretStr
 
 from deploy.local import edge
-from deploy.local.keys import Keys
+from deploy.local.keys import Keys, public_keys
 from deploy.local.postgres import BINARIES, EmbeddedPostgres, server_user
-from deploy.local.settings import LocalSettings
+from deploy.local.settings import LocalSettings, SettingsError
 from deploy.local.supervisor import Service
 
 ROOT: Final = Path(__file__).parents[2]
 SERVER_ERRORS: Final = 500
 
-# The variables by which somebody says that a provider shall be the real one.
+# The variable by which somebody says that a provider shall be the real one, and what goes with it.
 REAL: Final = {"fly": "FLY_API_TOKEN", "kv": "CLOUDFLARE_API_TOKEN", "auth": "SUPABASE_URL"}
+BESIDE: Final = {
+    "fly": ("FLY_ORG",),
+    "kv": ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"),
+    "auth": ("SUPABASE_ANON_KEY",),
+}
+NAMES: Final = {"fly": "Fly.io", "kv": "Cloudflare Workers KV", "auth": "Supabase Auth"}
+
+# What the caller may decide; everything else that the parts are told follows from what runs here.
+CALLERS: Final = (
+    "INVOKER_DOMAIN",
+    "INVOKER_EDGE_SCHEME",
+    "INVOKER_EDGE_PUBLIC_PORT",
+    "INVOKER_API_URL",
+    "INVOKER_ENCRYPTION_KEYS",
+    "INVOKER_EDGE_TOKEN",
+    "INVOKER_INSTALLATION",
+    "INVOKER_LOG_FORMAT",
+)
 
 _SIMULATED_ORG: Final = "invoker"
 _SIMULATED_ACCOUNT: Final = "00000000000000000000000000000001"
@@ -64,6 +82,32 @@ class Stack:
         """Whether the caller brought a database."""
         return bool(self.environ.get("DATABASE_URL"))
 
+    def check(self) -> None:
+        """Find out before anything starts that a real provider lacks a setting.
+
+        Raises:
+            SettingsError: Naming every variable that is missing.
+        """
+        lines = [
+            f"{name}: is not set, but {REAL[part]} makes {NAMES[part]} the real one"
+            for part in REAL.keys() - set(self.simulated())
+            for name in BESIDE[part]
+            if not self.environ.get(name)
+        ]
+        if lines:
+            raise SettingsError("\n  ".join(["the settings are wrong:", *sorted(lines)]))
+
+    def notes(self) -> list[str]:
+        """What somebody with real providers should know."""
+        real = [part for part in REAL if part not in self.simulated()]
+        lines = [f"{NAMES[part]} is the real one ({REAL[part]})" for part in real]
+        if "fly" in real and not self.environ.get("INVOKER_API_URL"):
+            lines.append(
+                "machines on Fly.io cannot reach this API: "
+                "set INVOKER_API_URL to an address of it that they can"
+            )
+        return lines
+
     def ports(self) -> list[str]:
         """The parts whose ports this run takes."""
         simulated = self.simulated()
@@ -72,6 +116,7 @@ class Stack:
             *([] if self.has_database else ["postgres"]),
             *simulated,
             *(["proxy"] if "fly" in simulated else []),
+            *([] if "kv" in simulated else ["kv"]),
         ]
 
     def server(self) -> EmbeddedPostgres:
@@ -128,6 +173,14 @@ class Stack:
             for part in self.simulated()
         ]
 
+    def bridge(self) -> list[Service]:
+        """What lets the edge read a real Workers KV."""
+        if "kv" in self.simulated():
+            return []
+        port = self.settings.ports["kv"]
+        ready = answers(self.settings.url("kv"))
+        return [self._python("kv", "deploy.local.kv_bridge", f"--port={port}", ready=ready)]
+
     def api(self, environment: Mapping[str, str]) -> Service:
         """The API."""
         url = self.settings.url("api")
@@ -140,21 +193,26 @@ class Stack:
             "controller", "controller", ready=answers(f"{url}/ready"), environment=environment
         )
 
-    def edge(self) -> Service:
+    def edge(self, environment: Mapping[str, str]) -> Service:
         """The Worker on workerd."""
         settings, state = self.settings, self.settings.state / "edge"
         (state / "objects").mkdir(parents=True, exist_ok=True)
         issuer = f"{self._supabase_url()}/auth/v1"
+        simulated = "fly" in self.simulated()
         options = edge.EdgeSettings(
             port=settings.ports["edge"],
+            domain=environment["INVOKER_DOMAIN"],
+            scheme=environment["INVOKER_EDGE_SCHEME"],
+            public_port=environment["INVOKER_EDGE_PUBLIC_PORT"],
             api_url=HttpUrl(settings.url("api")),
             kv_url=HttpUrl(settings.url("kv")),
             jwks_url=HttpUrl(f"{issuer}/.well-known/jwks.json"),
             jwt_issuer=issuer,
-            machines_url=HttpUrl(settings.url("proxy")),
+            machines_url=HttpUrl(settings.url("proxy")) if simulated else None,
             storage=state / "objects",
-            edge_token=SecretStr(self.keys.edge_token),
-            edge_signing_key=SecretStr(self.keys.edge_signing_key),
+            edge_token=SecretStr(environment["INVOKER_EDGE_TOKEN"]),
+            edge_signing_key=SecretStr(self._signing_key()),
+            jwt_secret=SecretStr(self.environ.get("SUPABASE_JWT_SECRET") or ""),
         )
         config = state / "config.capnp"
         config.write_text(edge.render_config(options), encoding="utf-8")
@@ -166,8 +224,10 @@ class Stack:
         )
 
     def environment(self, database_url: str) -> dict[str, str]:
-        """What API and controller are told, in place of the caller's own variables."""
+        """What the parts are told; over the caller's own variables, but for `CALLERS`."""
         settings, keys, simulated = self.settings, self.keys, self.simulated()
+        # Who shares an organisation or a namespace must not take others' things for their own.
+        shared = not {"fly", "kv"} <= set(simulated)
         told = {
             "DATABASE_URL": database_url,
             "INVOKER_DOMAIN": "localhost",
@@ -178,10 +238,11 @@ class Stack:
             "INVOKER_CONTROLLER_PORT": str(settings.ports["controller"]),
             "INVOKER_ENCRYPTION_KEYS": keys.encryption_keys,
             "INVOKER_EDGE_TOKEN": keys.edge_token,
-            "INVOKER_EDGE_JWKS": keys.edge_jwks,
-            "INVOKER_INSTALLATION": "local",
+            "INVOKER_EDGE_JWKS": public_keys(self._signing_key()),
+            "INVOKER_INSTALLATION": keys.installation if shared else "local",
             "INVOKER_LOG_FORMAT": "text",
         }
+        told |= {name: self.environ[name] for name in CALLERS if self.environ.get(name)}
         if "auth" in simulated:
             told |= {
                 "SUPABASE_URL": settings.url("auth"),
@@ -203,8 +264,12 @@ class Stack:
             }
         return told
 
+    def _signing_key(self) -> str:
+        return self.environ.get("INVOKER_EDGE_SIGNING_KEY") or self.keys.edge_signing_key
+
     def _supabase_url(self) -> str:
-        return self.environ.get("SUPABASE_URL") or self.settings.url("auth")
+        given = self.environ.get("SUPABASE_URL", "").rstrip("/")
+        return given or self.settings.url("auth")
 
     def _python(
         self,

@@ -137,11 +137,12 @@ class Product:
         return next((process for process in found if process.parent == ours), None)
 
     def kill(self, name: str) -> None:
-        """Kill a part and wait until another process has taken its place."""
+        """Kill a part and wait until another process has taken its place and answers."""
         before = self.part(name)
         assert before is not None
         before.kill()
         eventually(lambda: (now := self.part(name)) and now.pid != before.pid, within=20)
+        eventually(lambda: self._answers(name), within=START_SECONDS)
 
     def agent(self, machine: str) -> Process | None:
         """The process of the agent in a machine, while there is one."""
@@ -195,6 +196,11 @@ class Product:
         answer.raise_for_status()
         registered: dict[str, Any] = answer.json()
         return {**registered, "password": body["password"]}
+
+    def _answers(self, name: str) -> bool:
+        if name == "postgres":
+            return bool(self.sql("SELECT 1"))
+        return not httpx.get(self.url(name), trust_env=False).is_server_error
 
     def _is_ready(self, begin: int) -> bool:
         words = self.log.read_bytes()[begin:].decode(errors="replace")

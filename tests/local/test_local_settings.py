@@ -1,6 +1,7 @@
 """Settings and secrets of the local installation."""
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from deploy.local.__main__ import claimed
-from deploy.local.keys import Keys
+from deploy.local.keys import Keys, public_keys
 from deploy.local.settings import PORTS, LocalSettings, SettingsError
 from deploy.local.stack import Stack
 
@@ -72,7 +73,7 @@ def test_edge_keys_match(tmp_path: Path) -> None:
     """The public set is the signing key without its private half."""
     keys = Keys(tmp_path)
     private = json.loads(keys.edge_signing_key)
-    (public,) = json.loads(keys.edge_jwks)["keys"]
+    (public,) = json.loads(public_keys(keys.edge_signing_key))["keys"]
 
     assert "d" not in public
     assert public == {name: value for name, value in private.items() if name != "d"}
@@ -87,3 +88,44 @@ def test_real_providers(tmp_path: Path) -> None:
     assert stack.simulated() == ["kv", "auth"]
     assert set(stack.ports()) == set(PORTS) - {"postgres", "fly", "proxy"}
     assert not {"FLY_API_TOKEN", "FLY_ORG", "INVOKER_MACHINE_GATEWAY"} & set(told)
+
+
+def test_missing_settings_of_real_providers(tmp_path: Path) -> None:
+    """What a real provider needs besides its token is asked for before anything starts."""
+    environ = {"FLY_API_TOKEN": "real", "SUPABASE_URL": "https://p.example", "FLY_ORG": "us"}
+    stack = Stack(LocalSettings.read([], {}), Keys(tmp_path), environ)
+    with pytest.raises(SettingsError, match="SUPABASE_ANON_KEY") as caught:
+        stack.check()
+
+    assert "FLY_ORG" not in str(caught.value)
+
+
+def test_marks_differ_where_others_look(tmp_path: Path) -> None:
+    """Two installations on one real provider do not take each other's things for their own."""
+    environ = {"FLY_API_TOKEN": "real"}
+    names = {
+        Stack(LocalSettings.read([], {}), Keys(tmp_path / name), environ).environment("")[
+            "INVOKER_INSTALLATION"
+        ]
+        for name in ("a", "b")
+    }
+
+    assert 2 == len(names - {"local"})
+    assert all(re.fullmatch("[a-z0-9]{1,12}", name) for name in names)
+
+
+def test_callers_variables_win(tmp_path: Path) -> None:
+    """What the caller has decided is not generated, for the parts and for the edge alike."""
+    signing_key = Keys(tmp_path / "other").edge_signing_key
+    environ = {
+        "INVOKER_DOMAIN": "example.test",
+        "INVOKER_ENCRYPTION_KEYS": "theirs",
+        "INVOKER_EDGE_SIGNING_KEY": signing_key,
+        "FLY_API_HOSTNAME": "https://not-for-a-simulator.example",
+    }
+    stack = Stack(LocalSettings.read([], {}), Keys(tmp_path / "own"), environ)
+    told = stack.environment("")
+
+    assert ("example.test", "theirs") == (told["INVOKER_DOMAIN"], told["INVOKER_ENCRYPTION_KEYS"])
+    assert public_keys(signing_key) == told["INVOKER_EDGE_JWKS"]
+    assert stack.settings.url("fly") == told["FLY_API_HOSTNAME"]
