@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from controller.workspace import SUBDOMAIN_LABEL
 from crds.meta import Key
@@ -26,8 +27,10 @@ def account_dependents(event: WatchEvent) -> Iterable[Target]:
 
 def workspace_dependents(event: WatchEvent) -> Iterator[Target]:
     """A workspace's names lead to it, and its account counts it."""
-    yield "Account", Key("Account", "", event.key.namespace)
-    yield from _routes(event, "spec", "status")
+    if event.type != "MODIFIED":
+        yield "Account", Key("Account", "", event.key.namespace)
+    if event.spec_changed or _phase(event.object) != _phase(event.previous):
+        yield from _routes(event, "spec", "status")
 
 
 def machine_dependents(event: WatchEvent) -> Iterator[Target]:
@@ -40,12 +43,15 @@ def machine_dependents(event: WatchEvent) -> Iterator[Target]:
 
 def route_dependents(event: WatchEvent) -> Iterator[Target]:
     """A withdrawn route lets the destruction of its machine go on; a free name can be claimed."""
-    spec = (event.object or {}).get("spec", {})
+    spec, status = (event.object or {}).get("spec", {}), (event.object or {}).get("status", {})
     account, target = spec.get("account"), spec.get("target")
-    if account and target:
+    gone = event.type == "DELETED"
+    withdrawn = status.get("entry") is None and status.get("published", True)
+    if account and target and (gone or withdrawn):
         yield "Machine", Key("Machine", account, target["machine"])
+    if account and target and (gone or event.spec_changed):
         yield "Workspace", Key("Workspace", account, target["workspace"])
-    if event.type == "DELETED" and account:
+    if account and gone:
         yield "Account", Key("Account", "", account)
 
 
@@ -54,6 +60,11 @@ def _routes(event: WatchEvent, *parts: str) -> Iterator[Target]:
         for part in parts:
             if name := (version or {}).get(part, {}).get("subdomain"):
                 yield "Route", Key("Route", "", name)
+
+
+def _phase(version: dict[str, Any] | None) -> str | None:
+    phase: str | None = (version or {}).get("status", {}).get("phase")
+    return phase
 
 
 def _metadata(event: WatchEvent) -> dict[str, list[dict[str, str]]]:
