@@ -6,12 +6,9 @@ from datetime import timedelta
 
 from controller.machine.intent import effect
 from controller.machine.tools import MachineScope, Tools, Wait
-from controller.providers import WaitTimeout
-from controller.providers.fly import ExitEvent, WaitState
+from controller.machine.waiting import wait_for
+from controller.providers.fly import ExitEvent
 
-# A wake or a stop takes a second or two; longer ones are polled.
-WAIT_SECONDS = 10
-POLL_SECONDS = 2.0
 STOP_GRACE_SECONDS = 10
 # The product's rule: 5 s doubling to 5 min, forgotten after 10 healthy minutes.
 BACKOFF_FIRST_SECONDS = 5.0
@@ -80,7 +77,7 @@ async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
     status.restarts.next_at = None
     instance.state, instance.since = "starting", scope.now
     scope.event("Started", f"machine {instance.id}")
-    await _wait_for(scope, tools, "started")
+    await wait_for(scope, tools, "started")
     return Wait(0)
 
 
@@ -154,7 +151,7 @@ async def _halt(scope: MachineScope, tools: Tools) -> Wait:
             scope.app, instance.id, timeout=STOP_GRACE_SECONDS, call=scope.call
         )
     instance.state, instance.since = "stopping", scope.now
-    await _wait_for(scope, tools, "stopped")
+    await wait_for(scope, tools, "stopped")
     return Wait(0)
 
 
@@ -180,14 +177,3 @@ async def _set_cordon(scope: MachineScope, tools: Tools, *, cordoned: bool) -> N
     async with effect(scope, operation):
         await send(scope.app, instance.id, call=scope.call)
     instance.cordoned = cordoned
-
-
-async def _wait_for(scope: MachineScope, tools: Tools, state: WaitState) -> None:
-    """Let Fly tell when the state is reached, if it is soon."""
-    await scope.save()
-    try:
-        await tools.fly.wait(
-            scope.app, scope.instance.id, state=state, timeout=WAIT_SECONDS, call=scope.call
-        )
-    except WaitTimeout:
-        return

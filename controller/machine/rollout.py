@@ -8,7 +8,8 @@ from controller.machine import removal
 from controller.machine.config import config_hash, desired_config, in_sync
 from controller.machine.intent import effect, pending
 from controller.machine.tools import MachineScope, Tools, Wait
-from controller.providers.fly import TRANSIENT_STATES
+from controller.machine.waiting import wait_for
+from controller.providers.fly import TRANSIENT_STATES, WaitState
 
 LEASE_SECONDS = 60
 POLL_SECONDS = 2.0
@@ -26,6 +27,15 @@ PHASES = {
     "updating": "Updating",
     "replacing": "Updating",
     "destroying": "Deleting",
+}
+# The state in which a transition ends when all goes well.
+ENDS: dict[str, WaitState] = {
+    "created": "started",
+    "creating": "started",
+    "starting": "started",
+    "restarting": "started",
+    "stopping": "stopped",
+    "suspending": "suspended",
 }
 
 
@@ -46,7 +56,9 @@ async def settle(scope: MachineScope, tools: Tools) -> Wait | None:
         return None
     status.phase = PHASES.get(machine.state, "Starting")
     if scope.now < instance.since + STUCK_AFTER.get(machine.state, STUCK_AFTER_DEFAULT):
-        return Wait(POLL_SECONDS)
+        end = ENDS.get(machine.state)
+        reached = end is not None and await wait_for(scope, tools, end)
+        return Wait(0 if reached else POLL_SECONDS)
     await _nudge(scope, tools, machine.state)
     return Wait(POLL_SECONDS)
 
