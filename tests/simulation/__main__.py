@@ -1,33 +1,39 @@
-"""Replay one run: `python -m tests.simulation SCENARIO [FAULT AT] [--seed N] [--replicas N]`."""
+"""Replay one run: `python -m tests.simulation SCENARIO [FAULT AT]... [--seed N] [--replicas N]`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from tests.simulation.failures import FAILURES
 from tests.simulation.faults import Fault, Perturbation
+from tests.simulation.monkeys import MONKEYS
 from tests.simulation.scenarios import SCENARIOS
-from tests.simulation.sweep import simulate
+from tests.simulation.sweep import compare, live
 from tests.support.postgres import Databases, serving
+
+LIVES = SCENARIOS | MONKEYS | FAILURES
 
 
 def main() -> int:
     """Run it and print what came of it; a failure raises."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("scenario", choices=SCENARIOS)
-    parser.add_argument("fault", nargs="?", choices=[fault.name for fault in Fault])
-    parser.add_argument("at", nargs="?", type=int, default=0)
+    parser.add_argument("scenario", choices=LIVES)
+    parser.add_argument("strikes", nargs="*", metavar="FAULT AT", help=", ".join(Fault.__members__))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replicas", type=int, default=1)
     wanted = parser.parse_args()
-    faults = [Perturbation(Fault[wanted.fault], wanted.at)] if wanted.fault else []
+    pairs = zip(wanted.strikes[::2], wanted.strikes[1::2], strict=True)
+    faults = [Perturbation(Fault[name], int(at)) for name, at in pairs]
     with serving() as server, Databases(server).fresh() as url:
-        outcome = simulate(
-            url, wanted.scenario, faults, seed=wanted.seed, replicas=wanted.replicas
+        calm = live(url, LIVES[wanted.scenario], replicas=wanted.replicas)
+        outcome = live(
+            url, LIVES[wanted.scenario], faults, seed=wanted.seed, replicas=wanted.replicas
         )
-    for effect in outcome.effects:
-        sys.stdout.write(f"{effect}\n")
+    for number, effect in enumerate(outcome.effects):
+        sys.stdout.write(f"{number:3} {effect}\n")
     sys.stdout.write(f"{len(outcome.effects)} effects, {outcome.writes} row writes\n")
+    compare(calm, outcome)
     return 0
 
 

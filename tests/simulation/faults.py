@@ -12,6 +12,7 @@ from psycopg import OperationalError
 from psycopg.rows import DictRow
 
 from crds.store.database import Database, Pool
+from tests.simulation.invariants import Watchman
 
 
 class Fault(StrEnum):
@@ -28,9 +29,11 @@ class Fault(StrEnum):
     CONFLICT = "409 of unknown words"
     STALE = "crash after effect, then stale lists"
     LEASE_LOST = "lease lost in the middle of the effect"
+    HANDED_OVER = "another replica takes over in the middle of the effect"
 
 
-AT_EFFECTS = [fault for fault in Fault if fault is not Fault.CRASH_RECORDED]
+# With one replica; what needs two is swept with two.
+AT_EFFECTS = [fault for fault in Fault if fault not in (Fault.CRASH_RECORDED, Fault.HANDED_OVER)]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Plan:
 
     Args:
         perturbations: What goes wrong; empty for a run without faults.
+
+    Attributes:
+        outage: How every call to the machines' provider fails at present, reads included.
     """
 
     def __init__(self, *perturbations: Perturbation) -> None:
@@ -57,6 +63,7 @@ class Plan:
         self.effects: list[str] = []
         self.writes = 0
         self.struck: list[str] = []
+        self.outage: Fault | None = None
 
     def effect(self, what: str) -> Fault | None:
         """Count an effect outside; returns the fault that is due at it."""
@@ -100,10 +107,10 @@ class FaultTransport(httpx.AsyncBaseTransport):
         inner: The simulators.
         plan: What goes wrong when.
         life: The process that sends.
-        before: Called before a mutation is passed on.
-        after: Called after it took effect.
+        watchman: Looks at every mutation, before and after.
         stale: Makes lists stale for a while.
         lose_lease: Takes the sender's leases away.
+        hand_over: Gives the sender's leases to another replica, and that one time to act.
     """
 
     def __init__(
@@ -112,41 +119,54 @@ class FaultTransport(httpx.AsyncBaseTransport):
         plan: Plan,
         life: Life,
         *,
-        before: Callable[[httpx.Request], Awaitable[None]],
-        after: Callable[[httpx.Request], Awaitable[None]],
+        watchman: Watchman,
         stale: Callable[[], None],
         lose_lease: Callable[[], Awaitable[None]],
+        hand_over: Callable[[], Awaitable[None]],
     ) -> None:
         self._inner = inner
         self._plan = plan
         self._life = life
-        self._before, self._after = before, after
-        self._stale, self._lose_lease = stale, lose_lease
+        self._watchman = watchman
+        self._stale = stale
+        self._lose_lease, self._hand_over = lose_lease, hand_over
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Pass a request on, or not."""
         if self._life.dead:
             await asyncio.Event().wait()
+        if self._plan.outage is not None and request.url.host == FLY:
+            return _refusal(request, self._plan.outage)
         if request.method == "GET" or not _is_api(request):
-            return await self._inner.handle_async_request(request)
+            answer = await self._inner.handle_async_request(request)
+            self._watchman.heard(request, answer)
+            return answer
         fault = self._plan.effect(f"{request.method} {request.url.path}")
-        if fault in (Fault.TOO_MANY, Fault.BROKEN, Fault.CONFLICT):
+        if fault in REFUSALS:
             return _refusal(request, fault)
-        if fault is Fault.CRASH_BEFORE:
-            await self._life.end()
-        if fault is Fault.TIMEOUT_BEFORE:
-            raise httpx.ReadTimeout("timed out", request=request)
-        if fault is Fault.LEASE_LOST:
-            await self._lose_lease()
-        await self._before(request)
+        # As it is when it is sent: how long it is on its way is nobody's choice.
+        await self._watchman.before(request)
+        await self._fail_before(request, fault)
         answer = await self._inner.handle_async_request(request)
         await answer.aread()
-        await self._after(request)
-        return await self._outcome(request, answer, fault)
+        self._watchman.after(request)
+        await self._fail_after(request, fault)
+        return answer
 
-    async def _outcome(
-        self, request: httpx.Request, answer: httpx.Response, fault: Fault | None
-    ) -> httpx.Response:
+    async def _fail_before(self, request: httpx.Request, fault: Fault | None) -> None:
+        match fault:
+            case Fault.CRASH_BEFORE:
+                await self._life.end()
+            case Fault.TIMEOUT_BEFORE:
+                raise httpx.ReadTimeout("timed out", request=request)
+            case Fault.LEASE_LOST:
+                await self._lose_lease()
+            case Fault.HANDED_OVER:
+                await self._hand_over()
+            case _:
+                pass
+
+    async def _fail_after(self, request: httpx.Request, fault: Fault | None) -> None:
         match fault:
             case Fault.CRASH_AFTER:
                 await self._life.end()
@@ -159,24 +179,26 @@ class FaultTransport(httpx.AsyncBaseTransport):
                 raise httpx.ReadError("connection reset", request=request)
             case _:
                 pass
-        return answer
+
+
+FLY = "api.machines.dev"
+REFUSALS: dict[Fault | None, tuple[int, str]] = {
+    Fault.TOO_MANY: (429, "rate limit exceeded"),
+    Fault.BROKEN: (500, "internal error"),
+    Fault.CONFLICT: (409, "something odd"),
+}
 
 
 def _is_api(request: httpx.Request) -> bool:
-    return request.url.host in ("api.machines.dev", "api.cloudflare.com")
+    return request.url.host in (FLY, "api.cloudflare.com")
 
 
-def _refusal(request: httpx.Request, fault: Fault) -> httpx.Response:
-    match fault:
-        case Fault.TOO_MANY:
-            return httpx.Response(
-                429, headers={"retry-after": "2"}, json={"error": "rate limit exceeded"},
-                request=request,
-            )
-        case Fault.CONFLICT:
-            return httpx.Response(409, json={"error": "something odd"}, request=request)
-        case _:
-            return httpx.Response(500, json={"error": "internal error"}, request=request)
+def _refusal(request: httpx.Request, fault: Fault | None) -> httpx.Response:
+    if fault is Fault.TIMEOUT_BEFORE:
+        raise httpx.ReadTimeout("timed out", request=request)
+    status, error = REFUSALS[fault]
+    headers = {"retry-after": "2"} if fault is Fault.TOO_MANY else {}
+    return httpx.Response(status, headers=headers, json={"error": error}, request=request)
 
 
 class MortalDatabase(Database):
@@ -197,9 +219,9 @@ class MortalDatabase(Database):
         """Run a statement; die after it when that is planned."""
         self._check()
         rows = await super().fetch(query, *parameters)
-        if any(f"{name}(" in query for name in WRITES) and self._wrote(rows):
-            if self._plan.write(query[:40]) is Fault.CRASH_RECORDED:
-                await self._life.end()
+        wrote = any(f"{name}(" in query for name in WRITES) and self._wrote(rows)
+        if wrote and self._plan.write(query[:40]) is Fault.CRASH_RECORDED:
+            await self._life.end()
         self._check()
         return rows
 

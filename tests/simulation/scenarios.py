@@ -101,3 +101,6 @@ SCENARIOS: dict[str, Scenario] = {
         delete_early,
     )
 }
+
+# All others begin with `sign_up`.
+FROM_NOTHING = frozenset({"sign_up", "delete_early"})

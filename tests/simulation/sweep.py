@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import unified_diff
 from typing import Any
 
 import psycopg
 import structlog
 from structlog.testing import LogCapture
 
+from crds.store import LocalDoorbell
 from tests.simulation.faults import Perturbation, Plan
-from tests.simulation.scenarios import SCENARIOS
-from tests.simulation.world import HUB_KEY, World, world
-from tests.support.virtual_time import run
+from tests.simulation.processes import HUB_KEY
+from tests.simulation.scenarios import SCENARIOS, Scenario
+from tests.simulation.world import World, world
+from tests.support.virtual_time import run, running_loop
 
 RESYNCS = 10
+# Longer than any resync takes on virtual time.
+RESYNC_SECONDS = 5.0
 COLLECTED_WITHIN = timedelta(minutes=30)
 LIMIT_SECONDS = 6 * 3600.0
 TABLES = "objects, object_log, leases, heartbeats, events, secrets"
@@ -39,11 +45,13 @@ class Outcome:
         effects: The controllers' effects outside, in order.
         writes: How many row writes they made.
         state: The masked state at the end of the scenario.
+        seconds: After how much virtual time it had come to rest.
     """
 
     effects: tuple[str, ...]
     writes: int
     state: Any
+    seconds: float = 0.0
 
 
 def simulate(
@@ -53,15 +61,32 @@ def simulate(
     *,
     seed: int = 0,
     replicas: int = 1,
+    doorbell: type[LocalDoorbell] = LocalDoorbell,
 ) -> Outcome:
-    """Run a scenario and check all invariants.
+    """Run a named scenario and check all invariants; see `live`."""
+    return live(
+        url, SCENARIOS[scenario], perturbations, seed=seed, replicas=replicas, doorbell=doorbell
+    )
+
+
+def live(
+    url: str,
+    life: Scenario,
+    perturbations: Sequence[Perturbation] = (),
+    *,
+    seed: int = 0,
+    replicas: int = 1,
+    doorbell: type[LocalDoorbell] = LocalDoorbell,
+) -> Outcome:
+    """Run a life and check all invariants.
 
     Args:
         url: A migrated database of this run's own; it is emptied first.
-        scenario: Its name.
-        perturbations: What goes wrong; faults stop when the scenario's wishes have come true.
+        life: What happens.
+        perturbations: What goes wrong; faults stop when the life's wishes have come true.
         seed: Of the scheduler and of everything random.
         replicas: How many controllers run.
+        doorbell: How news of changes spread.
 
     Raises:
         AssertionError: Something that must hold does not.
@@ -71,9 +96,10 @@ def simulate(
     plan = Plan(*perturbations)
 
     async def main() -> Outcome:
-        async with world(url, plan, replicas=replicas, seed=seed) as here:
+        ears = doorbell()
+        async with world(url, plan, replicas=replicas, seed=seed, doorbell=ears) as here:
             seed_foreign(here)
-            await SCENARIOS[scenario](here)
+            await life(here)
             outcome = await settle(here)
             await end(here)
             await check_secrets(here, capture)
@@ -83,15 +109,24 @@ def simulate(
     return run(main, seed=seed, limit_seconds=LIMIT_SECONDS)
 
 
+def compare(calm: Outcome, struck: Outcome) -> None:
+    """The masked final state is the fault-free run's."""
+    expected, found = (json.dumps(o.state, indent=1, sort_keys=True) for o in (calm, struck))
+    difference = unified_diff(expected.splitlines(), found.splitlines(), "calm", "struck", n=4)
+    assert expected == found, "another final state:\n" + "\n".join(difference)
+
+
 async def settle(here: World) -> Outcome:
     """Converged means: ten full resyncs change nothing outside."""
     await here.quiesce()
     effects, writes = tuple(here.plan.effects), here.plan.writes
+    seconds = running_loop().time()
     for _ in range(RESYNCS):
-        await here.resync()
+        here.resync()
+        await asyncio.sleep(RESYNC_SECONDS)
     late = here.plan.effects[len(effects) :]
     assert not late, f"mutating calls after convergence: {late}"
-    return Outcome(effects, writes, masked(await snapshot(here)))
+    return Outcome(effects, writes, masked(await snapshot(here)), seconds)
 
 
 async def end(here: World) -> None:
@@ -99,8 +134,9 @@ async def end(here: World) -> None:
     if await here.phase() is not None:
         await here.delete()
         await here.until_phase(None)
+        here.watchman.check_machines_gone()
     await here.until_collected(within=COLLECTED_WITHIN.total_seconds())
-    here.watchman.check_no_orphans(set())
+    here.watchman.check_nothing_left()
     assert "foreign-app" in here.fly.apps
     assert "unmarked-app" in here.fly.apps
     touched = [e.operation for e in here.fly.effects if e.app in ("foreign-app", "unmarked-app")]
@@ -146,13 +182,20 @@ def masked(value: Any) -> Any:
     """The value without identities, moments and counters."""
     if isinstance(value, dict):
         return {
-            key: "*" if MASKED.fullmatch(key) and not isinstance(part, dict | list) else masked(part)
+            key: "*"
+            if MASKED.fullmatch(key) and not isinstance(part, dict | list)
+            else masked(part)
             for key, part in value.items()
             if part is not None
         }
     if isinstance(value, list):
-        return [masked(part) for part in value]
+        # Conditions stand in the order in which they were first set.
+        return sorted((masked(part) for part in value), key=_type_of)
     return value
+
+
+def _type_of(part: Any) -> str:
+    return str(part.get("type", "")) if isinstance(part, dict) else ""
 
 
 async def check_secrets(here: World, capture: LogCapture) -> None:
@@ -178,6 +221,6 @@ def quiet() -> LogCapture:
 def empty(url: str) -> None:
     """Forget everything that an earlier run left in the database."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"TRUNCATE {TABLES}")  # type: ignore[arg-type]  # our tables
+        connection.execute(f"TRUNCATE {TABLES}")
         connection.execute("ALTER SEQUENCE resource_versions RESTART")
         connection.execute("UPDATE log_horizon SET compacted = 0")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.conftest import Tally
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.sweep import simulate
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_life(database_url: str, scenario: str) -> None:
+def test_life(url: str, tally: Tally, scenario: str) -> None:
     """Without faults every life converges, rests, and leaves nothing behind."""
-    outcome = simulate(database_url, scenario)
+    tally.runs += 1
+
+    outcome = simulate(url, scenario)
 
     assert outcome.effects

@@ -1,0 +1,29 @@
+"""At rest, behind our back: what its user sees, and that it recovers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.conftest import Tally
+from tests.simulation.failures import FAILURES
+from tests.simulation.monkeys import MONKEYS
+from tests.simulation.sweep import live
+
+# Hours of virtual time each.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize("monkey", MONKEYS)
+def test_monkey(url: str, tally: Tally, monkey: str) -> None:
+    """Whatever somebody does to what is ours outside, it is told and made good."""
+    tally.runs += 1
+
+    assert live(url, MONKEYS[monkey]).effects
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failure(url: str, tally: Tally, failure: str) -> None:
+    """Whatever fails by itself is told, remedied by the product's rules, and destroys nothing."""
+    tally.runs += 1
+
+    assert live(url, FAILURES[failure]).effects
