@@ -19,13 +19,13 @@ from crds.workspace import Workspace
 # A key that was written is not looked for in a listing before so long: listings are stale.
 LISTING_GRACE = timedelta(seconds=90)
 
-# What the edge is told for a machine's phase; phases that are missing have no entry.
+# What the edge is told for a machine's phase; phases that are missing have no entry, and one that
+# is stopping is told as what it will be.
 STATES: dict[str, RouteState] = {
     "Running": "running",
     "Asleep": "asleep",
     "Stopped": "stopped",
     "Starting": "starting",
-    "Stopping": "starting",
     "Updating": "starting",
     "Creating": "starting",
     "Crashed": "crashed",
@@ -89,7 +89,8 @@ class RouteReconciler(KindReconciler[Route]):
 
     def _entry_for(self, scope: Scope[Route], machine: Machine) -> RouteEntry | None:
         status = machine.status
-        state = STATES.get(status.phase)
+        phase = machine.spec.power if status.phase == "Stopping" else status.phase
+        state = STATES.get(phase)
         if state == "running" and not status.is_true("Healthy"):
             state = "starting"
         if state is None or (state == "starting" and scope.object.status.entry is None):
