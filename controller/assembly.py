@@ -126,7 +126,9 @@ class Replica:
         self.recorder = EventRecorder(store.events, store.clock)
         self.edge = Edge(clouds.kv, store.clock, clouds.installation)
         self.observer = Observer(clouds.fly, store.clock, clouds.installation, self._wake)
-        self.prober = Prober(store, clouds.agent, clouds.tokens, self.shards.owns, self._wake)
+        self.prober = Prober(
+            store, clouds.agent, clouds.tokens, self.observer, self.shards.owns, self._wake
+        )
         self.controllers = self._controllers(public_url)
         self.router = Router(self.controllers)
         self.watch = self._watch()

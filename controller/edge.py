@@ -25,7 +25,7 @@ PLATFORM_KEY = "platform:status"
 GATHER_SECONDS = 0.05
 BULK_LIMIT = 10_000
 # How long an entry that somebody else overwrote or removed can stay so.
-LOOK_EVERY_SECONDS = 300.0
+LOOK_EVERY_SECONDS = 120.0
 
 log = structlog.get_logger("invoker.edge")
 

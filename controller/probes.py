@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -10,6 +11,7 @@ import structlog
 from psycopg import Error as DatabaseError
 
 from controller.machine.agent import AgentClient
+from controller.observer import Observer
 from crds.credentials import MachineTokens
 from crds.meta import Key
 from crds.store import Probe, Store
@@ -30,6 +32,7 @@ class Prober:
         store: Where the machines and the heartbeats are.
         agent: How agents are reached.
         tokens: Proves us to the agents.
+        observer: What the last look over the organisation saw.
         owns: Whether this replica looks after a key.
         wake: Called with the key of a machine that stopped or began to answer.
     """
@@ -39,12 +42,14 @@ class Prober:
         store: Store,
         agent: AgentClient,
         tokens: MachineTokens,
+        observer: Observer,
         owns: Callable[[Key], bool],
         wake: Callable[[Key], None],
     ) -> None:
         self._store = store
         self._agent = agent
         self._tokens = tokens
+        self._observer = observer
         self._owns = owns
         self._wake = wake
         self._silent: set[UUID] = set()
@@ -66,14 +71,7 @@ class Prober:
             url="status.url",
             instance="status.instance.id",
         )
-        due = [
-            row
-            for row in rows
-            if row["phase"] in EXPECTED
-            and row["url"]
-            and row["instance"]
-            and self._owns(Key("Machine", row["namespace"], row["name"]))
-        ]
+        due = [row for row in rows if self._is_due(row)]
         probes: list[Probe] = []
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
@@ -88,6 +86,20 @@ class Prober:
             await self._store.heartbeats.record_probes(probes)
         keys = {row["uid"]: Key("Machine", row["namespace"], row["name"]) for row in due}
         self._tell(probes, keys)
+
+    def _is_due(self, row: Mapping[str, Any]) -> bool:
+        """Whether a machine is ours and should answer; one that was seen down is not asked.
+
+        Our request would have the proxy start it, before its backoff is over.
+        """
+        key = Key("Machine", row["namespace"], row["name"])
+        if row["phase"] not in EXPECTED or not row["instance"] or not self._owns(key):
+            return False
+        view = self._observer.view(row["instance"])
+        if view is not None and view.state != "started":
+            self._wake(key)
+            return False
+        return row["url"] is not None
 
     async def _probe(self, uid: UUID, url: str, instance: str) -> Probe:
         now = self._store.clock.now()

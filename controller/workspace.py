@@ -254,8 +254,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         )
         scope.condition("Routed", status=True, reason="Claimed")
         ready = machine.status.condition("Ready")
-        current = machine.status.observed_generation == machine.metadata.generation
-        if ready is None or not current:
+        if ready is None or ready.observed_generation != machine.metadata.generation:
             scope.condition("Ready", status=False, reason="Converging")
         else:
             scope.condition("Ready", ready.status, ready.reason, ready.message)

@@ -132,6 +132,9 @@ async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
     except NotFound:
         await forget_lost_app(scope, tools)
         raise
+    except InsufficientCapacity as error:
+        _tell_full(scope, error)
+        raise
 
 
 async def forget_lost_app(scope: MachineScope, tools: Tools) -> None:
@@ -243,13 +246,17 @@ async def _move_unused_volume(
 ) -> None:
     """Give up a volume that never held anything: it ties the machine to a full host."""
     volume = scope.volume
-    scope.condition("NoCapacity", status=True, reason="NoCapacity", message=error.message)
-    scope.event("NoCapacity", error.message, warning=True)
+    _tell_full(scope, error)
     if volume.used:
         return
     async with effect(scope, "volumes.delete"):
         await tools.fly.delete_volume(scope.app, volume.id, call=scope.call)
     scope.object.status.volume = None
+
+
+def _tell_full(scope: MachineScope, error: InsufficientCapacity) -> None:
+    scope.condition("NoCapacity", status=True, reason="NoCapacity", message=error.message)
+    scope.event("NoCapacity", error.message, warning=True)
 
 
 def await_evidence_of(scope: MachineScope, operation: str) -> None:

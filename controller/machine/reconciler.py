@@ -80,9 +80,10 @@ def _tell_ready(scope: MachineScope, *, last: bool) -> None:
     status = scope.object.status
     reached = last and status.phase == REACHED[scope.object.spec.power]
     woken = last and scope.object.spec.power == "Asleep" and status.woken_at is not None
+    ready = reached or (woken and status.phase == "Running")
+    if ready:
+        # A transition was stuck until the wish has come true, not until the first nudge.
+        status.drop_condition("Stuck")
     scope.condition(
-        "Ready",
-        reached or (woken and status.phase == "Running"),
-        status.phase,
-        "" if reached else f"wants {scope.object.spec.power}",
+        "Ready", ready, status.phase, "" if reached else f"wants {scope.object.spec.power}"
     )

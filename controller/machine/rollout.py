@@ -52,7 +52,6 @@ async def settle(scope: MachineScope, tools: Tools) -> Wait | None:
         status.phase = "Unreachable"
         return Wait(30)
     if machine.state not in TRANSIENT_STATES and machine.state != "created":
-        status.drop_condition("Stuck")
         return None
     status.phase = PHASES.get(machine.state, "Starting")
     if scope.now < instance.since + STUCK_AFTER.get(machine.state, STUCK_AFTER_DEFAULT):
