@@ -163,6 +163,21 @@ async def test_identity_alone(agent: httpx.AsyncClient, outside: Outside) -> Non
     assert (await agent.get("/api/identity", headers=headers)).status_code == 401
 
 
+async def test_shared_secret_projects_get_in_through_the_edge(
+    agent: httpx.AsyncClient, outside: Outside
+) -> None:
+    """A token that only the edge can verify opens the machine with the edge's word, not without."""
+    claims = {"sub": OWNER, "iss": ISSUER, "aud": "authenticated", "exp": FAR_AWAY}
+    token = jwt.encode(claims, "a shared secret of thirty-two bytes", algorithm="HS256")
+    word = {"x-invoker-identity": outside.identity()}
+    stranger = {"x-invoker-identity": outside.identity(sub=STRANGER)}
+
+    alone = await agent.get("/api/identity", headers=_bearer(token))
+    vouched = await agent.get("/api/identity", headers=_bearer(token) | word)
+    other = await agent.get("/api/identity", headers=_bearer(token) | stranger)
+    assert [401, 200, 403] == [answer.status_code for answer in (alone, vouched, other)]
+
+
 @pytest.mark.parametrize("token", ["", "k1.wrong", MACHINE_TOKEN[:-1], MACHINE_TOKEN + "x"])
 async def test_heartbeat_wants_the_machine_token(agent: httpx.AsyncClient, token: str) -> None:
     """Only the control plane may ask for a heartbeat."""
