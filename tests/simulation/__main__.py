@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.failures import FAILURES
 from tests.simulation.faults import Fault, Perturbation
-from tests.simulation.monkeys import MONKEYS
-from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.lives import LIVES
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.sweep import compare, live
 from tests.support.postgres import Databases, serving
-
-LIVES = SCENARIOS | MONKEYS | FAILURES
 
 
 def main() -> int:
@@ -22,6 +19,7 @@ def main() -> int:
     parser.add_argument("strikes", nargs="*", metavar="FAULT AT", help=", ".join(Fault.__members__))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--mutant", choices=MUTANTS, help="seed a known bug")
     wanted = parser.parse_args()
     pairs = zip(wanted.strikes[::2], wanted.strikes[1::2], strict=True)
     faults = [Perturbation(Fault[name], int(at)) for name, at in pairs]

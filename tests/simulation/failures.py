@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 from controller.machine import names
 from crds.meta import ObjectMeta
@@ -22,6 +24,7 @@ BACKOFFS = (5, 10, 20, 40, 80, 160, 300, 300)
 NOTICED_WITHIN = 12.0
 OUTAGE = timedelta(minutes=10)
 FOREVER = 1e9
+VISIBLE_AFTER = 10.0
 PROBE_SECONDS, AFTER_PROBE = 60.0, 15.0
 
 
@@ -153,6 +156,30 @@ async def _outage(world: World, how: Fault) -> None:
     assert {"Incident", "IncidentOver"} <= await world.events()
 
 
+async def slow_birth(world: World) -> None:
+    """A new app that answers 404 for a while is waited for, not taken for lost."""
+    create_volume = world.fly.create_volume
+
+    def not_visible_yet(app_name: str, body: dict[str, Any]) -> dict[str, Any]:
+        app = world.fly.apps[app_name]
+        if world.fly.now() < app.created_at + VISIBLE_AFTER:
+            app.visible_at = app.created_at + VISIBLE_AFTER
+        return create_volume(app_name, body)
+
+    with patch.object(world.fly, "create_volume", not_visible_yet):
+        await sign_up(world)
+    assert "AppLost" not in await world.events()
+
+
+async def fickle(world: World) -> None:
+    """An owner who changes their mind at every moment gets the last wish, and nothing else."""
+    await sign_up(world)
+    for number in range(60):
+        await world.wish(power=("Stopped", "Running")[number % 2])
+        await asyncio.sleep(world.rng.uniform(0.0, 0.3))
+    await back_to_running(world)
+
+
 FAILURES: dict[str, Scenario] = {
     failure.__name__: failure
     for failure in (
@@ -160,6 +187,8 @@ FAILURES: dict[str, Scenario] = {
         unhealthy,
         stuck_start,
         name_taken,
+        slow_birth,
+        fickle,
         outage_of_errors,
         outage_of_silence,
     )

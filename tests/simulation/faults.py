@@ -55,10 +55,12 @@ class Plan:
         perturbations: What goes wrong; empty for a run without faults.
 
     Attributes:
+        calm: Whether nothing goes wrong at any effect.
         outage: How every call to the machines' provider fails at present, reads included.
     """
 
     def __init__(self, *perturbations: Perturbation) -> None:
+        self.calm = not perturbations
         self._due = {(_counts_rows(p.fault), p.at): p.fault for p in perturbations}
         self.effects: list[str] = []
         self.writes = 0
@@ -107,8 +109,9 @@ class FaultTransport(httpx.AsyncBaseTransport):
         inner: The simulators.
         plan: What goes wrong when.
         life: The process that sends.
+        name: The process's.
         watchman: Looks at every mutation, before and after.
-        stale: Makes lists stale for a while.
+        stale: Makes lists stale for a while, and frees the shards.
         lose_lease: Takes the sender's leases away.
         hand_over: Gives the sender's leases to another replica, and that one time to act.
     """
@@ -119,14 +122,16 @@ class FaultTransport(httpx.AsyncBaseTransport):
         plan: Plan,
         life: Life,
         *,
+        name: str,
         watchman: Watchman,
-        stale: Callable[[], None],
+        stale: Callable[[], Awaitable[None]],
         lose_lease: Callable[[], Awaitable[None]],
         hand_over: Callable[[], Awaitable[None]],
     ) -> None:
         self._inner = inner
         self._plan = plan
         self._life = life
+        self._name = name
         self._watchman = watchman
         self._stale = stale
         self._lose_lease, self._hand_over = lose_lease, hand_over
@@ -146,6 +151,8 @@ class FaultTransport(httpx.AsyncBaseTransport):
             return _refusal(request, fault)
         # As it is when it is sent: how long it is on its way is nobody's choice.
         await self._watchman.before(request)
+        if self._plan.calm and request.url.host == FLY and request.method != "DELETE":
+            await self._watchman.check_owner(self._name)
         await self._fail_before(request, fault)
         answer = await self._inner.handle_async_request(request)
         await answer.aread()
@@ -171,7 +178,7 @@ class FaultTransport(httpx.AsyncBaseTransport):
             case Fault.CRASH_AFTER:
                 await self._life.end()
             case Fault.STALE:
-                self._stale()
+                await self._stale()
                 await self._life.end()
             case Fault.TIMEOUT_AFTER:
                 raise httpx.ReadTimeout("timed out", request=request)

@@ -31,16 +31,18 @@ class Watchman:
         fly: The simulated provider of machines.
         kv: The simulated edge memory.
         store: The rows.
+        shard: The lease of everything that the user has.
 
     Attributes:
         violations: What was wrong so far.
         excused: Machines that somebody else made or destroyed, which is not our doing.
     """
 
-    def __init__(self, fly: FlyCloud, kv: KV, store: Store) -> None:
+    def __init__(self, fly: FlyCloud, kv: KV, store: Store, shard: str) -> None:
         self._fly = fly
         self._kv = kv
         self._store = store
+        self._shard = shard
         self._healthy: set[str] = set()
         self.excused: set[str] = set()
         self.violations: list[str] = []
@@ -75,6 +77,15 @@ class Watchman:
             await self._before_volume_deletion(match["id"])
         elif request.method == "DELETE" and (match := APP_PATH.search(request.url.path)):
             await self._before_app_deletion(match["app"])
+
+    async def check_owner(self, sender: str) -> None:
+        """While nothing goes wrong, only the holder of the shard changes a machine."""
+        rows = await self._store.database.fetch(
+            "SELECT holder FROM leases WHERE name = %s", self._shard
+        )
+        holders = [row["holder"] for row in rows]
+        if holders != [sender]:
+            self._complain(f"{sender} acts on what {holders} holds")
 
     async def _before_machine(self, method: str, instance: str, verb: str | None) -> None:
         destroys = method == "DELETE" and not verb

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+from controller.machine import names
 from deploy.local.simulators.kv.store import Entry
 from tests.simulation.scenarios import Scenario, sign_up
-from tests.simulation.world import World
+from tests.simulation.world import OK, World
 
 ROUTE = "route:alice"
 THIRD = "third-app"
@@ -147,11 +148,14 @@ async def unmarked_things(world: World) -> None:
         )
         for where in (app, THIRD)
     ]
+    neighbour = "inv-other-" + "a" * 26
+    world.fly.seed_foreign_app(neighbour, org=world.fly.org)
     world.kv.put("route:other", Entry(b"{}", {"installation": "another"}))
     await world.pass_time(COLLECTED_WITHIN * 2)
     assert {world.fly.machines[machine["id"]].state for machine in machines} == {"started"}
     assert all(volume["id"] in world.fly.volumes for volume in volumes)
     assert world.kv.get("route:other") is not None
+    assert neighbour in world.fly.apps
     world.kv.monkey_delete("route:other")
 
 
@@ -198,6 +202,39 @@ async def no_capacity(world: World) -> None:
     await back_to_running(world)
 
 
+async def impostor(world: World) -> None:
+    """Somebody else's machine under our machine's name is not taken over; it blocks, visibly."""
+    await sign_up(world)
+    app = await world.app_name()
+    await destroy(world)
+    other = await world.call_fly(
+        "POST", f"/apps/{app}/machines", {"name": names.INSTANCE_NAME, "config": {"image": "x"}}
+    )
+    await world.until_event("MachineLost")
+
+    async def blocked() -> bool:
+        machine = await world.machine()
+        ready = None if machine is None else machine.status.condition("Ready")
+        return ready is not None and ready.reason == "NotOurs"
+
+    await world.until(blocked, "blocked")
+    await world.fly.monkey_destroy(other["id"])
+    await back_to_running(world)
+
+
+async def request_while_stopped(world: World) -> None:
+    """What its owner stopped, a request cannot start."""
+    await sign_up(world)
+    instance, app = await world.instance_id(), await world.app_name()
+    await world.wish(power="Stopped")
+    await world.until_phase("Stopped")
+    assert await world.ask_machine(f"https://{app}.fly.dev", instance) != OK
+    await world.pass_time(timedelta(minutes=1))
+    assert world.fly.machines[instance].state == "stopped"
+    await world.wish(power="Running")
+    await back_to_running(world)
+
+
 MONKEYS: dict[str, Scenario] = {
     monkey.__name__: monkey
     for monkey in (
@@ -210,6 +247,8 @@ MONKEYS: dict[str, Scenario] = {
         second_machine,
         unmarked_things,
         orphans,
+        impostor,
+        request_while_stopped,
         host_lost,
         no_capacity,
     )

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from itertools import count
+from zlib import crc32
 
 import httpx
 
@@ -28,6 +29,7 @@ from tests.simulation.invariants import Watchman
 from tests.support.virtual_time import clock, running_loop
 
 INSTALLATION = "sim"
+USER = "5e1f8d3c-0000-4000-8000-00000000000a"
 HUB_KEY = b"a hub key that nobody may ever read"
 RESTART_SECONDS = 1.0
 STALE_SECONDS = 60.0
@@ -66,7 +68,8 @@ class Processes:
         self._doorbell = doorbell
         self.store = self._open_store(Database(pool))
         self.tokens = MachineTokens({"1": HUB_KEY})
-        self.watchman = Watchman(self.fly, self.kv, self.store)
+        shard = f"{SHARD}{crc32(USER.encode()) % PACE.shards}"
+        self.watchman = Watchman(self.fly, self.kv, self.store, shard)
         self._wanted = replicas
         self._names = count(1)
         self._tasks: dict[asyncio.Task[None], Life] = {}
@@ -115,6 +118,7 @@ class Processes:
             self.simulators,
             self.plan,
             life,
+            name=name,
             watchman=self.watchman,
             stale=self._make_lists_stale,
             lose_lease=self._lose_leases,
@@ -145,8 +149,11 @@ class Processes:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _make_lists_stale(self) -> None:
-        """Serve lists as they were two mutations ago, for a minute."""
+    async def _make_lists_stale(self) -> None:
+        """Serve lists as they were two mutations ago, for a minute, and have a quick successor."""
+        await self.store.database.execute(
+            "UPDATE leases SET holder = NULL, epoch = epoch + 1 WHERE name LIKE 'shard/%%'"
+        )
         self.fly.stale_lists = self.kv.stale_lists = 2
 
         def refresh() -> None:

@@ -168,6 +168,12 @@ async def snapshot(here: World) -> Any:
     return json.loads(
         json.dumps(
             {
+                "apps": {
+                    "addresses": [
+                        sorted(address.type for address in app.addresses)
+                        for app in here.fly.apps.values()
+                    ]
+                },
                 "rows": [dict(row) for row in rows],
                 "machines": machines,
                 "volumes": volumes,

@@ -23,9 +23,8 @@ from crds.store.database import make_pool
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
 from tests.simulation.faults import Plan
 from tests.simulation.invariants import GONE
-from tests.simulation.processes import Processes
+from tests.simulation.processes import USER, Processes
 
-USER = "5e1f8d3c-0000-4000-8000-00000000000a"
 OK = 200
 SETTLED_SECONDS = 120.0
 
@@ -67,10 +66,12 @@ class World(Processes):
         entry = self.entry(subdomain)
         if entry is None or not entry.get("target"):
             return 0
+        return await self.ask_machine(entry["target"], entry["instance"])
+
+    async def ask_machine(self, target: str, instance: str) -> int:
+        """A request to a machine past the edge; returns the status."""
         request = httpx.Request(
-            "GET",
-            f"{entry['target']}/api/identity",
-            headers={"fly-force-instance-id": entry["instance"]},
+            "GET", f"{target}/api/identity", headers={"fly-force-instance-id": instance}
         )
         answer = await self.simulators.handle_async_request(request)
         return answer.status_code

@@ -1,0 +1,9 @@
+"""Every life by its name."""
+
+from __future__ import annotations
+
+from tests.simulation.failures import FAILURES
+from tests.simulation.monkeys import MONKEYS
+from tests.simulation.scenarios import SCENARIOS
+
+LIVES = SCENARIOS | MONKEYS | FAILURES
