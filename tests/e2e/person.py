@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from deploy.local.settings import HOST
 from tests.e2e.patience import eventually
-from tests.e2e.product import Product
+from tests.e2e.product import Product, http
 
 CONVERGE_SECONDS: Final = 60
 WISHES: Final = {
@@ -56,22 +56,16 @@ class Person:
             body: The wish's own fields.
         """
         method, path = WISHES[what]
-        answer = httpx.request(
-            method,
-            self.product.url("api") + path,
-            json=body or None,
-            headers=self.bearer,
-            trust_env=False,
-            timeout=30,
-        )
+        with http(base_url=self.product.url("api"), headers=self.bearer) as client:
+            answer = client.request(method, path, json=body or None)
         answer.raise_for_status()
         wished: dict[str, Any] = answer.json()
         return wished
 
     def status(self) -> dict[str, Any]:
         """What the API says about their machine."""
-        url = f"{self.product.url('api')}/api/vm/status"
-        answer = httpx.get(url, headers=self.bearer, trust_env=False, timeout=30)
+        with http(base_url=self.product.url("api"), headers=self.bearer) as client:
+            answer = client.get("/api/vm/status")
         answer.raise_for_status()
         told: dict[str, Any] = answer.json()
         return told
@@ -134,7 +128,7 @@ class Person:
             **(self.bearer if signed_in else {}),
             **options.pop("headers", {}),
         }
-        with httpx.Client(base_url=self.product.url("edge"), trust_env=False, timeout=30) as client:
+        with http(base_url=self.product.url("edge")) as client:
             return client.request(method, path, headers=headers, **options)
 
     def talk(self, path: str) -> ClientConnection:
