@@ -214,12 +214,14 @@ class Store:
         Returns:
             Rows with uid, namespace, name and the fields as text or None.
         """
-        columns = [_field(path, name) for name, path in paths.items()]
-        return await self.database.fetch(
-            f"SELECT {', '.join(['uid', 'namespace', 'name', *columns])} "
-            "FROM objects WHERE kind = %s",
-            kind,
+        return await self.database.fetch(f"{_projection(paths)} WHERE kind = %s", kind)
+
+    async def project_one(self, kind: str, uid: UUID, **paths: str) -> DictRow | None:
+        """The same of one object, or None when it is not there."""
+        rows = await self.database.fetch(
+            f"{_projection(paths)} WHERE kind = %s AND uid = %s", kind, uid
         )
+        return rows[0] if rows else None
 
     async def ownerless(self) -> Sequence[tuple[Key, UUID]]:
         """Objects whose controlling owner is gone and whose deletion nobody asked for."""
@@ -412,6 +414,11 @@ class Store:
         self.doorbell.ring()
         outcomes = {row["ord"]: (row["outcome"], row["resource_version"] or 0) for row in rows}
         return [outcomes[number] for number in range(len(wishes))]
+
+
+def _projection(paths: Mapping[str, str]) -> str:
+    columns = [_field(path, name) for name, path in paths.items()]
+    return f"SELECT {', '.join(['uid', 'namespace', 'name', *columns])} FROM objects"
 
 
 def _field(path: str, name: str) -> str:
