@@ -64,11 +64,13 @@ async def city(running: Fleet, rng: random.Random) -> AsyncIterator[list[Citizen
         Citizen(running, number, random.Random(rng.random()))  # noqa: S311 - to be repeated
         for number in range(CITIZENS)
     ]
-    for citizen in citizens:
-        await citizen.register()
-    yield citizens
-    for citizen in citizens:
-        await citizen.aclose()
+    try:
+        for citizen in citizens:
+            await citizen.register()
+        yield citizens
+    finally:
+        for citizen in citizens:
+            await citizen.aclose()
 
 
 async def invite_stranger(running: Fleet) -> None:
@@ -107,7 +109,7 @@ def faults(running: Fleet, rng: random.Random) -> list[Callable[[], Coroutine[An
 
 
 async def kill(running: Fleet, part: str) -> None:
-    """Kill one part, and sometimes a second one at the same moment."""
+    """Kill one part."""
     running.lines.append(f"chaos | kill {part}")
     running.kill(part)
 
@@ -153,9 +155,11 @@ async def discontent(citizen: Citizen) -> str:
 async def until_right(running: Fleet, citizens: list[Citizen]) -> list[str]:
     """What is wrong, once the last removals had their time."""
     deadline = time.monotonic() + 30
-    while (wrong := await violations(running, citizens)) and time.monotonic() < deadline:
+    while True:
+        wrong = await violations(running, citizens)
+        if not wrong or time.monotonic() > deadline:
+            return wrong
         await asyncio.sleep(0.5)
-    return wrong
 
 
 async def calls_at_rest(running: Fleet) -> dict[str, float]:
@@ -163,11 +167,8 @@ async def calls_at_rest(running: Fleet) -> dict[str, float]:
     before = await running.mutating_calls()
     await asyncio.sleep(QUIET_SECONDS)
     after = await running.mutating_calls()
-    return {
-        name: after[name] - before.get(name, 0)
-        for name in after
-        if after[name] != before.get(name, 0)
-    }
+    made = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in made.items() if count}
 
 
 def keep_log(running: Fleet) -> None:

@@ -35,7 +35,7 @@ main{width:100%;max-width:30rem}
 .brand{margin:0 0 2rem;color:var(--soft);font-weight:600;letter-spacing:.02em}
 h1{margin:0 0 .75rem;font-size:1.75rem;line-height:1.2}
 p{margin:0 0 1rem}a{color:var(--accent)}
-form{margin:1.5rem 0 0;display:grid;gap:.35rem}label{font-weight:600}
+form{margin:1.5rem 0;display:grid;gap:.35rem}label{font-weight:600}
 input{font:inherit;color:inherit;background:transparent;border:1px solid var(--line);
 border-radius:.4rem;padding:.55rem .7rem;margin-bottom:.6rem;width:100%}
 button,.button{font:inherit;font-weight:600;display:inline-block;justify-self:start;border:0;
