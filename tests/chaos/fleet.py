@@ -20,7 +20,7 @@ from crds.store import migrate
 from deploy.local.keys import Keys
 from deploy.local.settings import PORTS, LocalSettings
 from deploy.local.stack import Stack, answers
-from deploy.local.supervisor import Supervisor
+from deploy.local.supervisor import Service, Supervisor
 from tests.chaos.tcp import FaultyLink
 from tests.e2e.product import free_ports
 
@@ -132,17 +132,16 @@ async def fleet(state: Path) -> AsyncIterator[Fleet]:
             lines,
         )
         try:
-            await _start(running)
+            await _start(running, stack.database(server))
             yield running
         finally:
             await supervisor.stop()
             server.release()
-            (state / "log").write_text("\n".join(lines))
 
 
-async def _start(fleet: Fleet) -> None:
+async def _start(fleet: Fleet, database: Service) -> None:
     stack = fleet.stack
-    await fleet.supervisor.start(stack.database(stack.server()), *stack.simulators())
+    await fleet.supervisor.start(database, *stack.simulators())
     await migrate(fleet.database)
     told = stack.environment(fleet.database) | {"FLY_API_HOSTNAME": fleet.link.url}
     controllers = [
@@ -155,7 +154,6 @@ async def _start(fleet: Fleet) -> None:
         )
         for replica, port in fleet.ports.items()
     ]
-    # No limit to visits: all of them come from here.
     await fleet.supervisor.start(stack.api(told), stack.edge(told), *controllers)
 
 

@@ -136,11 +136,14 @@ async def converge(citizens: list[Citizen]) -> list[str]:
     deadline = time.monotonic() + CONVERGE_SECONDS
     async with asyncio.timeout(CONVERGE_SECONDS):
         await asyncio.gather(*(citizen.settle() for citizen in citizens))
+    last: list[str] = []
     while True:
         told = [await discontent(citizen) for citizen in citizens]
         unhappy = [words for words in told if words]
         if not unhappy or time.monotonic() > deadline:
+            sys.stdout.write("".join(f"the last to converge: {words}\n" for words in last[:3]))
             return unhappy
+        last = unhappy
         await asyncio.sleep(0.5)
 
 
