@@ -14,10 +14,10 @@ from controller.providers import (
     NameTaken,
     NotFound,
 )
-from controller.providers.fly import FlyMachine, Volume
+from controller.providers.fly import AddressType, FlyMachine, Volume
 from crds.machine import AppStatus, InstanceStatus, VolumeStatus
 
-ADDRESSES = ("shared_v4", "v6")
+ADDRESSES: tuple[AddressType, ...] = ("shared_v4", "v6")
 GONE_VOLUME_STATES = frozenset({"scheduling_destroy", "pending_destroy", "destroyed"})
 
 
@@ -67,18 +67,24 @@ def _take_next_name(scope: MachineScope, tools: Tools) -> None:
 
 
 async def ensure_addresses(scope: MachineScope, tools: Tools) -> Wait | None:
-    """The public addresses without which `<app>.fly.dev` does not answer."""
+    """The public addresses without which `<app>.fly.dev` does not answer.
+
+    Raises:
+        RetryLater: An earlier try may still show: assigning once more would make a second one.
+    """
     app = scope.app_status
     if not app.addresses:
-        held = (
-            {address.kind for address in await tools.fly.list_addresses(app.name, call=scope.call)}
-            if pending(scope, "addresses.assign")
-            else set()
-        )
-        for kind in ADDRESSES:
-            if kind not in held:
-                async with effect(scope, "addresses.assign"):
-                    await tools.fly.assign_address(app.name, kind, call=scope.call)  # type: ignore[arg-type]  # two of the literals
+        missing = list(ADDRESSES)
+        if pending(scope, "addresses.assign"):
+            listed = await tools.fly.list_addresses(app.name, call=scope.call)
+            held = {address.kind for address in listed}
+            missing = [kind for kind in ADDRESSES if kind not in held]
+            if missing:
+                await_evidence(scope)
+        for kind in missing:
+            async with effect(scope, "addresses.assign"):
+                await tools.fly.assign_address(app.name, kind, call=scope.call)
+        scope.object.status.intent = None
         app.addresses = True
     scope.object.status.url = tools.fly.machine_url(app.name)
     return None

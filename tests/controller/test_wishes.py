@@ -15,9 +15,10 @@ from crds.platform import PLATFORM, Caps, Incident, Platform, PlatformSpec
 from crds.route import Route, RouteSpec
 from crds.tracing import TRACEPARENT
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
+from tests.simulation.processes import USER
 from tests.simulation.scenarios import sign_up
 from tests.simulation.sweep import quiet
-from tests.simulation.world import USER, World, world
+from tests.simulation.world import World, world
 from tests.support.virtual_time import run
 
 Play = Callable[[Callable[[World], Awaitable[None]]], None]
