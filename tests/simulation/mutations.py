@@ -65,7 +65,7 @@ async def addresses_recorded_first(scope: MachineScope, tools: Tools) -> Wait | 
         scope.object.status.url = tools.fly.machine_url(app.name)
         for kind in launch.ADDRESSES:
             async with effect(scope, "addresses.assign"):
-                await tools.fly.assign_address(app.name, kind, call=scope.call)  # type: ignore[arg-type]  # two of the literals
+                await tools.fly.assign_address(app.name, kind, call=scope.call)
     return None
 
 

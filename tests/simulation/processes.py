@@ -151,9 +151,7 @@ class Processes:
 
     async def _make_lists_stale(self) -> None:
         """Serve lists as they were two mutations ago, for a minute, and have a quick successor."""
-        await self.store.database.execute(
-            "UPDATE leases SET holder = NULL, epoch = epoch + 1 WHERE name LIKE 'shard/%%'"
-        )
+        await self.store.database.execute("UPDATE leases SET holder = NULL, epoch = epoch + 1")
         self.fly.stale_lists = self.kv.stale_lists = 2
 
         def refresh() -> None:
