@@ -110,12 +110,18 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
-    ours = [
-        volume
-        for volume in await tools.fly.list_volumes(scope.app, call=scope.call)
-        if volume.name == names.volume_name(scope.uid) and volume.state not in GONE_VOLUME_STATES
-    ]
-    return min(ours, key=lambda volume: (str(volume.created_at), volume.id), default=None)
+    """The oldest of our volumes in the wished region; a list may show what is long gone."""
+    found: list[Volume] = []
+    for listed in await tools.fly.list_volumes(scope.app, call=scope.call):
+        if listed.name != names.volume_name(scope.uid):
+            continue
+        try:
+            volume = await tools.fly.get_volume(scope.app, listed.id, call=scope.call)
+        except NotFound:
+            continue
+        if volume.state not in GONE_VOLUME_STATES and volume.region == scope.object.spec.region:
+            found.append(volume)
+    return min(found, key=lambda volume: (str(volume.created_at), volume.id), default=None)
 
 
 async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
