@@ -74,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{sweep:26}{life:30}{runs:6.0f}{violations:12.0f}{seconds:9.1f}"
         )
-    runs, violations, seconds = (sum(column) for column in zip(*rows.values(), strict=True))
+    runs, violations, seconds = (sum(row[place] for row in rows.values()) for place in range(3))
     terminalreporter.write_line(f"{'all':56}{runs:6.0f}{violations:12.0f}{seconds:9.1f}")
     if mutants:
         terminalreporter.write_line(f"mutants killed: {sum(mutants.values())}/{len(mutants)}")
