@@ -5,8 +5,9 @@ from crds.store.events import EventRecord, Events
 from crds.store.heartbeats import Heartbeat, HeartbeatRecord, Heartbeats, Probe
 from crds.store.leases import Fence, LeaseRecord, Leases
 from crds.store.migrate import MigrationError, migrate
+from crds.store.reads import Page
 from crds.store.rows import WatchEvent
-from crds.store.store import Page, StatusWish, Store
+from crds.store.store import StatusWish, Store
 
 __all__ = [
     "Doorbell",

@@ -14,8 +14,8 @@ import psycopg
 from crds.store.database import Database
 
 CHANNEL = "invoker"
-# One NOTIFY for all commits of this span costs nothing measurable; one a commit serialises them.
-GATHER_SECONDS = 0.005
+# One NOTIFY for all commits of this span: one a commit would serialise them.
+GATHER_SECONDS = 0.001
 RECONNECT_SECONDS = 1.0
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from psycopg import errors as pg
@@ -30,27 +29,13 @@ from crds.store.events import Events
 from crds.store.heartbeats import Heartbeats
 from crds.store.leases import Fence, Leases
 from crds.store.log import Log
-from crds.store.rows import COLUMNS, Broken, WatchEvent, to_object
+from crds.store.reads import Reads
+from crds.store.rows import WatchEvent, to_object
 
 R = TypeVar("R", bound=Resource)
 
 POOL_SIZE = 8
 POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[R]):
-    """A list and the version that it is a snapshot of.
-
-    Attributes:
-        items: The objects.
-        resource_version: A watch from here misses nothing that the list does not show.
-        broken: Rows that an edit by plain SQL left without a valid spec.
-    """
-
-    items: list[R]
-    resource_version: int
-    broken: list[Broken] = field(default_factory=list)
 
 
 class StatusWish(NamedTuple):
@@ -62,7 +47,7 @@ class StatusWish(NamedTuple):
     fence: Fence | None
 
 
-class Store:
+class Store(Reads):
     """The store of one process.
 
     Args:
@@ -80,14 +65,12 @@ class Store:
         *,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self.database = database
+        super().__init__(database, Log(database, doorbell, poll_seconds))
         self.clock = clock
         self.doorbell = doorbell
         self.leases = Leases(database)
         self.events = Events(database)
         self.heartbeats = Heartbeats(database)
-        self.log = Log(database, doorbell, poll_seconds)
-        self._finds = Coalescer[Key, DictRow | None](self._find_rows)
         self._statuses = Coalescer[StatusWish, tuple[str, int]](self._write_statuses)
 
     @classmethod
@@ -120,118 +103,6 @@ class Store:
             bell = PostgresDoorbell(database)
             async with bell.running(url):
                 yield cls(database, clock, bell, poll_seconds=poll_seconds)
-
-    async def find(self, kind: type[R], name: str, namespace: str = "") -> R | None:
-        """Read an object anew; callers at the same time share a statement.
-
-        Raises:
-            InvalidError: An edit by plain SQL left its spec broken.
-        """
-        row = await self._finds.submit(Key(kind.KIND, namespace, name))
-        return None if row is None else to_object(kind, row)
-
-    async def find_row(self, key: Key) -> Mapping[str, Any] | None:
-        """Read an object's row as it is, valid or not."""
-        return await self._finds.submit(key)
-
-    async def get(self, kind: type[R], name: str, namespace: str = "") -> R:
-        """Read an object that must be there.
-
-        Raises:
-            NotFoundError: It is not.
-            InvalidError: An edit by plain SQL left its spec broken.
-        """
-        found = await self.find(kind, name, namespace)
-        if found is None:
-            raise NotFoundError(str(Key(kind.KIND, namespace, name)))
-        return found
-
-    async def list(
-        self,
-        kind: type[R],
-        *,
-        namespace: str | None = None,
-        spec: Mapping[str, str] | None = None,
-        limit: int | None = None,
-    ) -> Page[R]:
-        """Read all objects of a kind, by namespace and name, as one snapshot.
-
-        Args:
-            kind: The kind.
-            namespace: Only this namespace's.
-            spec: Only those whose top-level spec fields (as in JSON) have these values.
-            limit: At most so many.
-        """
-        rows = await self.rows(kind, namespace=namespace, spec=spec, limit=limit)
-        version = rows[0]["at"] if rows else await self.log.newest()
-        items: list[R] = []
-        broken: list[Broken] = []
-        for row in rows:
-            try:
-                items.append(to_object(kind, row))
-            except InvalidError as error:
-                broken.append(Broken(Key(row["kind"], row["namespace"], row["name"]), row, error))
-        return Page(items, version or 0, broken)
-
-    async def rows(
-        self,
-        kind: type[Resource],
-        *,
-        namespace: str | None = None,
-        spec: Mapping[str, str] | None = None,
-        limit: int | None = None,
-    ) -> Sequence[DictRow]:
-        """The rows of a list as they are, valid or not; `at` is the version of the snapshot."""
-        wanted = spec or {}
-        conditions = "".join(" AND spec->>%s = %s" for _ in wanted)
-        return await self.database.fetch(
-            f"SELECT {COLUMNS}, (SELECT max(resource_version) FROM object_log) AS at "
-            "FROM objects WHERE kind = %s AND namespace = coalesce(%s, namespace)"
-            f"{conditions} ORDER BY namespace, name LIMIT %s",
-            kind.KIND,
-            namespace,
-            *(part for item in wanted.items() for part in item),
-            limit,
-        )
-
-    async def keys(self, kind: str) -> tuple[Sequence[Key], int]:
-        """The keys of all objects of a kind, and the version that they are a snapshot of."""
-        rows = await self.database.fetch(
-            "SELECT namespace, name, (SELECT max(resource_version) FROM object_log) AS at "
-            "FROM objects WHERE kind = %s ORDER BY namespace, name",
-            kind,
-        )
-        version = rows[0]["at"] if rows else await self.log.newest()
-        return [Key(kind, row["namespace"], row["name"]) for row in rows], version or 0
-
-    async def project(self, kind: str, **paths: str) -> Sequence[DictRow]:
-        """Some fields of every object of a kind, without building the objects.
-
-        Args:
-            kind: The kind.
-            paths: By result column, the path of a field in dots: `status.instance.id`.
-
-        Returns:
-            Rows with uid, namespace, name and the fields as text or None.
-        """
-        return await self.database.fetch(f"{_projection(paths)} WHERE kind = %s", kind)
-
-    async def project_one(self, kind: str, uid: UUID, **paths: str) -> DictRow | None:
-        """The same of one object, or None when it is not there."""
-        rows = await self.database.fetch(
-            f"{_projection(paths)} WHERE kind = %s AND uid = %s", kind, uid
-        )
-        return rows[0] if rows else None
-
-    async def ownerless(self) -> Sequence[tuple[Key, UUID]]:
-        """Objects whose controlling owner is gone and whose deletion nobody asked for."""
-        rows = await self.database.fetch(
-            "SELECT o.kind, o.namespace, o.name, o.uid FROM objects o, "
-            "jsonb_array_elements(o.owner_references) AS owner "
-            "WHERE (owner->>'controller')::bool AND o.deletion_timestamp IS NULL "
-            "AND NOT EXISTS (SELECT FROM objects WHERE uid = (owner->>'uid')::uuid)"
-        )
-        return [(Key(row["kind"], row["namespace"], row["name"]), row["uid"]) for row in rows]
 
     async def create(self, resource: R, *, fence: Fence | None = None) -> R:
         """Store a new object.
@@ -389,15 +260,6 @@ class Store:
         self.doorbell.ring()
         return to_object(kind, row["object"])
 
-    async def _find_rows(self, keys: Sequence[Key]) -> Sequence[DictRow | None]:
-        rows = await self.database.fetch(
-            f"SELECT {COLUMNS} FROM objects WHERE (kind, namespace, name) IN "
-            "(SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]))",
-            *(list(part) for part in zip(*keys, strict=True)),
-        )
-        by_key = {Key(row["kind"], row["namespace"], row["name"]): row for row in rows}
-        return [by_key.get(key) for key in keys]
-
     async def _write_statuses(self, wishes: Sequence[StatusWish]) -> Sequence[tuple[str, int]]:
         batch = [
             {
@@ -414,16 +276,6 @@ class Store:
         self.doorbell.ring()
         outcomes = {row["ord"]: (row["outcome"], row["resource_version"] or 0) for row in rows}
         return [outcomes[number] for number in range(len(wishes))]
-
-
-def _projection(paths: Mapping[str, str]) -> str:
-    columns = [_field(path, name) for name, path in paths.items()]
-    return f"SELECT {', '.join(['uid', 'namespace', 'name', *columns])} FROM objects"
-
-
-def _field(path: str, name: str) -> str:
-    column, _, rest = path.partition(".")
-    return f"{column} #>> '{{{rest.replace('.', ',')}}}' AS {name}"
 
 
 def _metadata(meta: ObjectMeta) -> tuple[Jsonb, Jsonb, list[str], Jsonb]:
