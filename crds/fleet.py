@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from crds.compute import MachineSize, monthly_cost_usd
 from crds.platform import PlatformSpec
@@ -40,19 +40,28 @@ async def tally(
         older_than: Count only those that come before this one.
     """
     rows = await store.database.fetch(
-        "SELECT spec->'size' AS size, (spec->>'volumeGb')::int AS volume, count(*) AS number "
+        "SELECT spec->'size' AS size, CASE jsonb_typeof(spec->'volumeGb') WHEN 'number' "
+        "THEN (spec->>'volumeGb')::numeric END AS volume, count(*) AS number "
         f"FROM objects WHERE kind = 'Workspace'{OLDER if older_than else ''} GROUP BY 1, 2",
         *((older_than.uid,) if older_than else ()),
     )
     spend = sum(
         row["number"]
         * monthly_cost_usd(
-            platform.size if row["size"] is None else SIZE.validate_python(row["size"]),
-            row["volume"] or platform.volume_gb,
+            _size(row["size"]) or platform.size,
+            int(row["volume"] or platform.volume_gb),
         )
         for row in rows
     )
     return Tally(sum(row["number"] for row in rows), round(spend, 2))
+
+
+def _size(spec: Any) -> MachineSize | None:
+    """A size as a row has it; one that an edit by plain SQL broke counts as the default."""
+    try:
+        return None if spec is None else SIZE.validate_python(spec)
+    except ValidationError:
+        return None
 
 
 def one(platform: PlatformSpec, spec: WorkspaceSpec | None = None) -> Tally:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from crds.compute import CheckedSize, MachineSize, Region
-from crds.meta import Model, Resource, Status
+from crds.meta import Model, Observed, Resource, Status
 from crds.workspace import Recreate
 
 Power = Literal["Running", "Asleep", "Stopped"]
@@ -39,7 +39,7 @@ class MachineSpec(Model):
     recreate: Recreate = "Never"
 
 
-class Intent(Model):
+class Intent(Observed):
     """What is about to be done outside, written down before it is done.
 
     Attributes:
@@ -53,7 +53,7 @@ class Intent(Model):
     attempt: int = 1
 
 
-class AppStatus(Model):
+class AppStatus(Observed):
     """The Fly app.
 
     Attributes:
@@ -69,7 +69,7 @@ class AppStatus(Model):
     addresses: bool = False
 
 
-class VolumeStatus(Model):
+class VolumeStatus(Observed):
     """The Fly volume as last read; `used` once a machine may have written to it."""
 
     id: str
@@ -78,7 +78,7 @@ class VolumeStatus(Model):
     used: bool = False
 
 
-class InstanceStatus(Model):
+class InstanceStatus(Observed):
     """The Fly machine as last read.
 
     Attributes:
@@ -104,7 +104,7 @@ class InstanceStatus(Model):
     config_hash: str = ""
 
 
-class Restarts(Model):
+class Restarts(Observed):
     """The crash loop, if there is one.
 
     Attributes:

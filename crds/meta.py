@@ -74,7 +74,16 @@ class ObjectMeta(Model):
     owner_references: list[OwnerReference] = Field(default_factory=list)
 
 
-class Condition(Model):
+class Observed(Model):
+    """Base of all parts of a status.
+
+    A status is rebuilt from observation: a newer or older writer's fields must not stop a read.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Condition(Observed):
     """One observable fact about an object, as the Kubernetes conventions define it."""
 
     type: str
@@ -88,7 +97,7 @@ class Condition(Model):
 RetryKind = Literal["Retry", "Blocked", "Terminal", "Conflict"]
 
 
-class Retry(Model):
+class Retry(Observed):
     """Why an object has not converged and what happens next, so that nobody has to read logs."""
 
     kind: RetryKind
@@ -100,11 +109,8 @@ class Retry(Model):
     request_id: str | None = None
 
 
-class Status(Model):
+class Status(Observed):
     """What every kind's status has."""
-
-    # A status is rebuilt from observation: an older or newer writer's fields must not stop a read.
-    model_config = ConfigDict(extra="ignore")
 
     observed_generation: int = 0
     phase: str = "Pending"

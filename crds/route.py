@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from crds.meta import Model, Resource, Scope, Status
+from crds.meta import Model, Observed, Resource, Scope, Status
 from crds.workspace import Subdomain
 
 RouteState = Literal[
@@ -31,7 +31,7 @@ class RouteSpec(Model):
     redirect_until: datetime | None = None
 
 
-class RouteEntry(Model):
+class RouteEntry(Observed):
     """What the edge reads: the value in Workers KV (docs/protocols.md)."""
 
     version: Literal[1] = 1

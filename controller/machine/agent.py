@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from crds.store import Heartbeat
 
 # Fly's proxy sends a request with this header to that machine only.
 FORCE_INSTANCE = "fly-force-instance-id"
 TIMEOUT_SECONDS = 5.0
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 OK = 200
 
 
-class Report(BaseModel):
-    """What an agent answers to a heartbeat (docs/protocols.md)."""
+Word = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
 
-    status: str = "unknown"
-    version: str = ""
-    last_activity_at: datetime | None = None
+
+class Report(BaseModel):
+    """What an agent answers to a heartbeat (docs/protocols.md).
+
+    The machine is its user's, so its words are checked: one must not spoil the batch of all.
+    """
+
+    status: Word = "unknown"
+    version: Word = ""
+    last_activity_at: AwareDatetime | None = None
 
 
 class AgentClient:
@@ -81,7 +88,10 @@ class AgentClient:
             report = Report.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
-        return Heartbeat(machine, at, report.status, report.version, report.last_activity_at)
+        activity = report.last_activity_at
+        # A clock that runs ahead must not keep its machine awake for ever.
+        activity = None if activity is None or activity < LONG_AGO else min(activity, at)
+        return Heartbeat(machine, at, report.status, report.version, activity)
 
     async def _send(
         self, method: str, url: str, path: str, instance: str, token: str | None = None

@@ -8,6 +8,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+# Nobody waits longer for a row that an open transaction holds: an operator may have gone to lunch.
+LOCK_TIMEOUT_MS = 5000
+
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 
@@ -18,7 +21,11 @@ def make_pool(url: str, size: int) -> Pool:
         connection_class=AsyncConnection[DictRow],
         min_size=size,
         max_size=size,
-        kwargs={"autocommit": True, "row_factory": dict_row},
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}",
+        },
         max_lifetime=float("inf"),
         open=False,
     )

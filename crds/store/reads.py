@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -88,8 +88,9 @@ class Reads:
             spec: Only those whose top-level spec fields (as in JSON) have these values.
             limit: At most so many.
         """
-        rows = await self.rows(kind, namespace=namespace, spec=spec, limit=limit)
-        version = rows[0]["at"] if rows else await self.log.newest()
+        version, rows = await self._snapshot(
+            lambda: self.rows(kind, namespace=namespace, spec=spec, limit=limit)
+        )
         items: list[R] = []
         broken: list[Broken] = []
         for row in rows:
@@ -97,7 +98,7 @@ class Reads:
                 items.append(to_object(kind, row))
             except InvalidError as error:
                 broken.append(Broken(Key(row["kind"], row["namespace"], row["name"]), row, error))
-        return Page(items, version or 0, broken)
+        return Page(items, version, broken)
 
     async def rows(
         self,
@@ -122,13 +123,14 @@ class Reads:
 
     async def keys(self, kind: str) -> tuple[Sequence[Key], int]:
         """The keys of all objects of a kind, and the version that they are a snapshot of."""
-        rows = await self.database.fetch(
-            "SELECT namespace, name, (SELECT max(resource_version) FROM object_log) AS at "
-            "FROM objects WHERE kind = %s ORDER BY namespace, name",
-            kind,
+        version, rows = await self._snapshot(
+            lambda: self.database.fetch(
+                "SELECT namespace, name, (SELECT max(resource_version) FROM object_log) AS at "
+                "FROM objects WHERE kind = %s ORDER BY namespace, name",
+                kind,
+            )
         )
-        version = rows[0]["at"] if rows else await self.log.newest()
-        return [Key(kind, row["namespace"], row["name"]) for row in rows], version or 0
+        return [Key(kind, row["namespace"], row["name"]) for row in rows], version
 
     async def project(self, kind: str, **paths: str) -> Sequence[DictRow]:
         """Some fields of every object of a kind, without building the objects.
@@ -158,6 +160,20 @@ class Reads:
             "AND NOT EXISTS (SELECT FROM objects WHERE uid = (owner->>'uid')::uuid)"
         )
         return [(Key(row["kind"], row["namespace"], row["name"]), row["uid"]) for row in rows]
+
+    async def _snapshot(
+        self, read: Callable[[], Awaitable[Sequence[DictRow]]]
+    ) -> tuple[int, Sequence[DictRow]]:
+        """Rows, and a version after which a watch misses nothing that they do not show.
+
+        Rows carry it; without any it is read before they are looked for once more.
+        """
+        rows = await read()
+        version = 0
+        if not rows:
+            version = await self.log.newest()
+            rows = await read()
+        return (rows[0]["at"] or 0 if rows else version), rows
 
     async def _find_rows(self, keys: Sequence[Key]) -> Sequence[DictRow | None]:
         rows = await self.database.fetch(

@@ -9,6 +9,7 @@ import pytest
 
 from crds.compute import MachineSize, monthly_cost_usd
 from crds.errors import InvalidError
+from crds.machine import Machine
 from crds.meta import ObjectMeta, Status
 from crds.registry import KINDS
 from crds.workspace import Workspace
@@ -84,12 +85,19 @@ def test_condition_time_moves_only_with_its_status() -> None:
 
 
 def test_a_status_of_another_version_can_be_read() -> None:
-    """A status is rebuilt from observation: unknown fields in it never stop a read."""
-    made = Workspace.parse(
-        {"metadata": {"name": "main"}, "spec": GOOD["Workspace"], "status": {"mood": "fine"}}
-    )
+    """A status is rebuilt from observation: unknown fields, however deep, never stop a read."""
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Up",
+        "lastTransitionTime": NOON,
+        "mood": "fine",
+    }
+    status = {"mood": "fine", "app": {"name": "x", "mood": "fine"}, "conditions": [condition]}
+    made = Machine.parse({"metadata": {"name": "main"}, "spec": GOOD["Machine"], "status": status})
 
-    assert made.status.phase == "Pending"
+    assert made.status.is_true("Ready")
+    assert made.status.app is not None
 
 
 def test_an_object_that_was_never_stored_has_no_uid() -> None:

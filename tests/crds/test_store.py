@@ -334,3 +334,20 @@ async def test_list_by_spec_and_namespace(store: Store) -> None:
     by_spec = await store.list(Workspace, spec={"subdomain": "bobby"})
     assert ["a"] == [item.metadata.namespace for item in by_namespace.items]
     assert ["b"] == [item.metadata.namespace for item in by_spec.items]
+
+
+async def test_an_open_transaction_holds_up_nobody_else(store: Store, database_url: str) -> None:
+    """While an operator's psql has a row locked, the other rows of a batch are written."""
+    free, held = await store.create(account("free")), await store.create(account("held"))
+    free.status.workspaces = held.status.workspaces = 7
+    async with await psycopg.AsyncConnection.connect(database_url) as psql:
+        await psql.execute("UPDATE accounts SET spec = spec WHERE name = 'held'")
+        await psql.execute("SELECT FROM objects WHERE name = 'held' FOR UPDATE")
+        async with asyncio.timeout(3):
+            results = await asyncio.gather(
+                store.update_status(free), store.update_status(held), return_exceptions=True
+            )
+        await psql.rollback()
+
+    assert isinstance(results[0], Account)
+    assert isinstance(results[1], ConflictError)

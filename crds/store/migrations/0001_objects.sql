@@ -263,17 +263,22 @@ BEGIN
 END $$;
 
 -- Writes many statuses under one lock of the log. Outcome a row: ok, conflict, fenced or missing.
--- Rows are locked in the order of their uids, so that two batches cannot wait for each other.
+-- A row that somebody else has locked counts as moved: the batch must not wait for an operator's open
+-- transaction while it holds the leases.
 CREATE FUNCTION write_statuses(wishes jsonb)
 RETURNS TABLE (ord int, outcome text, resource_version bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  locked uuid[];
 BEGIN
   PERFORM write_directly();
   PERFORM 1 FROM leases l
     WHERE l.name IN (SELECT w->>'lease' FROM jsonb_array_elements(wishes) w)
     ORDER BY l.name FOR SHARE;
-  PERFORM 1 FROM objects o
+  locked := ARRAY(
+    SELECT o.uid FROM objects o
     WHERE o.uid IN (SELECT (w->>'uid')::uuid FROM jsonb_array_elements(wishes) w)
-    ORDER BY o.uid FOR UPDATE;
+    ORDER BY o.uid FOR UPDATE SKIP LOCKED
+  );
   PERFORM pg_advisory_xact_lock(7309453);
   RETURN QUERY
     WITH wish AS (
@@ -284,6 +289,7 @@ BEGIN
         CASE
           WHEN o.uid IS NULL THEN 'missing'
           WHEN wish.lease IS NOT NULL AND l.name IS NULL THEN 'fenced'
+          WHEN o.uid <> ALL (locked) THEN 'conflict'
           WHEN wish.expected <> 0 AND o.resource_version <> wish.expected THEN 'conflict'
           ELSE 'ok'
         END AS verdict
