@@ -17,9 +17,11 @@ from crds.logs import configure
 def restored() -> Iterator[None]:
     """Leave the log's configuration as it was found."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, disabled = root.handlers[:], root.level, root.manager.disable
+    logging.disable(logging.NOTSET)
     yield
     root.handlers[:], root.level = handlers, level
+    logging.disable(disabled)
     structlog.reset_defaults()
 
 
