@@ -52,11 +52,12 @@ class Orphan(NamedTuple):
     def unwanted(self, row: Row | None) -> bool:
         """Whether this is the judgement of its machine's row, or of there being none.
 
-        What is in an app without a row goes with the app.
+        What is in an app without a row goes with the app, and an app whose machine has a row never
+        goes: it may hold what somebody will ask for.
         A row that names nothing yet, or is about to change, does not judge.
         """
         if self.kind == "app":
-            return row is None or row["app"] not in (None, self.app)
+            return row is None
         return row is not None and row["intent"] is None and row[self.kind] not in (None, self.id)
 
 
@@ -185,10 +186,16 @@ class Collector:
         return True
 
     async def _remove_volume(self, orphan: Orphan, row: Row | None) -> bool:
-        """A volume that the recorded machine holds is in use, whatever its row says."""
+        """Only a volume that came after the recorded one is a leak: an older one may hold data."""
+        if row is None:
+            return False
         found = await self._fly.get_volume(orphan.app, orphan.id, call=self._call)
-        held = found.attached_machine_id
-        if names.uid_of_volume(found.name) != orphan.uid or (row and held == row["machine"]):
+        recorded = await self._fly.get_volume(orphan.app, row["volume"], call=self._call)
+        if names.uid_of_volume(found.name) != orphan.uid:
+            return False
+        if found.attached_machine_id or found.created_at is None or recorded.created_at is None:
+            return False
+        if found.created_at <= recorded.created_at:
             return False
         await self._fly.delete_volume(orphan.app, orphan.id, call=self._call)
         return True

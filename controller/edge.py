@@ -99,10 +99,12 @@ class Edge:
     async def show_incident(self, text: str | None, call: Call) -> None:
         """Raise the incident page with a JSON document, or take it down with None."""
         if text is None:
-            await self._kv.delete_bulk([PLATFORM_KEY], call=call)
+            failed = await self._kv.delete_bulk([PLATFORM_KEY], call=call)
         else:
             metadata = {"installation": self._installation}
-            await self._kv.put_bulk([KVEntry(PLATFORM_KEY, text, metadata)], call=call)
+            failed = await self._kv.put_bulk([KVEntry(PLATFORM_KEY, text, metadata)], call=call)
+        if failed:
+            raise _refused()
 
     def listed(self, subdomain: str) -> Listed | None:
         """What the last listing showed under a subdomain."""
@@ -126,7 +128,7 @@ class Edge:
                 marks = key.metadata or {}
                 if marks.get("installation") == self._installation:
                     found[key.name.removeprefix(PREFIX)] = Listed(
-                        str(marks.get("uid", "")), int(marks.get("stamp", 0)), began
+                        str(marks.get("uid", "")), _stamp(marks.get("stamp")), began
                     )
         self._listed, self._listed_at = found, began
         return found
@@ -227,6 +229,11 @@ class EdgeWatch:
             except (ProviderError, DatabaseError) as error:
                 log.warning("cannot look at the edge", error=str(error))
             await anyio.sleep(LOOK_EVERY_SECONDS)
+
+
+def _stamp(mark: object) -> int:
+    """A mark as a number; what is none is older than every stamp, and so overwritten."""
+    return mark if isinstance(mark, int) else -1
 
 
 def _document(entry: RouteEntry | None) -> str:

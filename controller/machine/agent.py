@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Annotated, Self
@@ -101,4 +102,11 @@ class AgentClient:
             headers["Authorization"] = f"Bearer {token}"
         if self._gateway:
             headers["Host"] = urlsplit(url).netloc
-        return await self._client.request(method, (self._gateway or url) + path, headers=headers)
+        # The client's own limit is for each read: a machine that drips would hold a probe for ever.
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await self._client.request(
+                    method, (self._gateway or url) + path, headers=headers
+                )
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the answer did not end in time") from error
