@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 
 from tests.simulation.faults import Fault, Perturbation
 from tests.simulation.lives import LIVES
@@ -25,9 +26,10 @@ def main() -> int:
     faults = [Perturbation(Fault[name], int(at)) for name, at in pairs]
     with serving() as server, Databases(server).fresh() as url:
         calm = live(url, LIVES[wanted.scenario], replicas=wanted.replicas)
-        outcome = live(
-            url, LIVES[wanted.scenario], faults, seed=wanted.seed, replicas=wanted.replicas
-        )
+        with MUTANTS[wanted.mutant].seed() if wanted.mutant else nullcontext():
+            outcome = live(
+                url, LIVES[wanted.scenario], faults, seed=wanted.seed, replicas=wanted.replicas
+            )
     for number, effect in enumerate(outcome.effects):
         sys.stdout.write(f"{number:3} {effect}\n")
     sys.stdout.write(f"{len(outcome.effects)} effects, {outcome.writes} row writes\n")

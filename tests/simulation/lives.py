@@ -5,5 +5,6 @@ from __future__ import annotations
 from tests.simulation.failures import FAILURES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.transitions import TRANSITIONS
 
-LIVES = SCENARIOS | MONKEYS | FAILURES
+LIVES = SCENARIOS | MONKEYS | FAILURES | TRANSITIONS

@@ -159,6 +159,15 @@ class World(Processes):
         rows = await self.store.database.fetch("SELECT DISTINCT reason FROM events")
         return {row["reason"] for row in rows}
 
+    async def until_no_condition(self, type_: str) -> None:
+        """Let time pass until the workspace shows a condition no more."""
+
+        async def holds() -> bool:
+            workspace = await self.store.find(Workspace, WORKSPACE, USER)
+            return workspace is not None and not workspace.status.is_true(type_)
+
+        await self.until(holds, f"no condition {type_}")
+
     async def has_shown(self, type_: str) -> bool:
         """Whether the workspace ever showed a condition."""
         rows = await self.store.database.fetch(
