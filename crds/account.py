@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from crds.meta import Model, Resource, Scope, Status
+from crds.meta import READY, REASON, Column, Model, Resource, Scope, Status
 
 AccountState = Literal["Active", "Suspended", "Quarantined"]
 
@@ -43,6 +43,16 @@ class Account(Resource):
     KIND: ClassVar[str] = "Account"
     PLURAL: ClassVar[str] = "accounts"
     SCOPE: ClassVar[Scope] = "Cluster"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Email", ".spec.email"),
+        Column("Plan", ".spec.plan"),
+        Column("State", ".spec.state"),
+        Column("Workspaces", ".status.workspaces", "integer"),
+        READY,
+        Column("Quota", ".spec.quota.workspaces", "integer", 1),
+        REASON,
+    )
+    SELECTABLE: ClassVar[tuple[str, ...]] = ("spec.email", "spec.plan", "spec.state")
 
     spec: AccountSpec
     status: AccountStatus = Field(default_factory=AccountStatus)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from crds.compute import CheckedSize, MachineSize, Region
-from crds.meta import Model, Observed, Resource, Status
+from crds.meta import READY, REASON, Column, Model, Observed, Resource, Status
 from crds.workspace import Recreate
 
 Power = Literal["Running", "Asleep", "Stopped"]
@@ -61,21 +61,29 @@ class AppStatus(Observed):
         names_taken: How many names before this one belonged to somebody else.
         created_at: When the provider confirmed it.
         addresses: Whether it has its public addresses.
+        missing_since: Since when it has not been found; None while it is.
     """
 
     name: str
     names_taken: int = 0
     created_at: datetime | None = None
     addresses: bool = False
+    missing_since: datetime | None = None
 
 
 class VolumeStatus(Observed):
-    """The Fly volume as last read; `used` once a machine may have written to it."""
+    """The Fly volume as last read.
+
+    Attributes:
+        used: Whether a machine may have written to it.
+        missing_since: Since when it has not been found; None while it is.
+    """
 
     id: str
     region: str
     size_gb: int
     used: bool = False
+    missing_since: datetime | None = None
 
 
 class InstanceStatus(Observed):
@@ -91,6 +99,7 @@ class InstanceStatus(Observed):
         cordoned: Whether the proxy sends it nothing.
         config_hash: Fingerprint of the config that this version was found to have.
         updated_at: Fly's word on when anything about it last changed.
+        missing_since: Since when it has not been found; None while it is.
     """
 
     id: str
@@ -102,6 +111,7 @@ class InstanceStatus(Observed):
     cordoned: bool = False
     updated_at: datetime | None = None
     config_hash: str = ""
+    missing_since: datetime | None = None
 
 
 class Restarts(Observed):
@@ -150,6 +160,24 @@ class Machine(Resource):
 
     KIND: ClassVar[str] = "Machine"
     PLURAL: ClassVar[str] = "machines"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Power", ".spec.power"),
+        Column("Phase", ".status.phase"),
+        READY,
+        Column("Region", ".spec.region"),
+        Column("Restarts", ".status.restarts.count", "integer"),
+        Column("App", ".status.app.name", priority=1),
+        Column("Instance", ".status.instance.id", priority=1),
+        Column("Host", ".status.instance.hostStatus", priority=1),
+        Column("Image", ".spec.image", priority=1),
+        REASON,
+    )
+    SELECTABLE: ClassVar[tuple[str, ...]] = (
+        "spec.account",
+        "spec.power",
+        "spec.region",
+        "status.phase",
+    )
 
     spec: MachineSpec
     status: MachineStatus = Field(default_factory=MachineStatus)

@@ -22,6 +22,28 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 Scope = Literal["Namespaced", "Cluster"]
 
 
+class Column(NamedTuple):
+    """What a table of objects shows of each.
+
+    Attributes:
+        name: The heading.
+        path: Where it is, as a JSONPath of the subset that CRDs take: `.status.phase`.
+        type: OpenAPI's type; `date` is shown as an age.
+        priority: 0 for every table, 1 for wide ones.
+        description: What it means.
+    """
+
+    name: str
+    path: str
+    type: Literal["string", "integer", "number", "boolean", "date"] = "string"
+    priority: int = 0
+    description: str = ""
+
+
+READY = Column("Ready", '.status.conditions[?(@.type=="Ready")].status')
+REASON = Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', priority=1)
+
+
 class Key(NamedTuple):
     """The identity of an object while it lives; `namespace` is empty for cluster kinds."""
 
@@ -72,6 +94,7 @@ class ObjectMeta(Model):
     annotations: dict[str, str] = Field(default_factory=dict)
     finalizers: list[str] = Field(default_factory=list)
     owner_references: list[OwnerReference] = Field(default_factory=list)
+    managed_fields: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class Observed(Model):
@@ -182,6 +205,12 @@ class Resource(Model):
     PLURAL: ClassVar[str]
     SCOPE: ClassVar[Scope] = "Namespaced"
     SHORT_NAMES: ClassVar[tuple[str, ...]] = ()
+    # What tables show beside name and age, and by what lists can be filtered beside the name.
+    COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    SELECTABLE: ClassVar[tuple[str, ...]] = ()
+    # The spec's fields that an account's owner, and support, may change.
+    OWNER_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    SUPPORT_FIELDS: ClassVar[frozenset[str]] = frozenset()
 
     metadata: ObjectMeta
     spec: Model
@@ -215,6 +244,18 @@ class Resource(Model):
     def controller(self) -> OwnerReference | None:
         """The owner that controls this object."""
         return next((o for o in self.metadata.owner_references if o.controller), None)
+
+    def replicas(self) -> int | None:
+        """How many of it are wished for, of a kind that can be scaled."""
+        return None
+
+    def scale(self, replicas: int) -> None:
+        """Wish for so many.
+
+        Raises:
+            InvalidError: It cannot have so many.
+        """
+        raise InvalidError([Cause("spec.replicas", f"{self.KIND} cannot be scaled to {replicas}")])
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Self:

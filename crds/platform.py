@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from crds.compute import CheckedSize, MachineSize, Region
-from crds.meta import Model, Resource, Scope, Status
+from crds.meta import READY, REASON, Column, Model, Resource, Scope, Status
 
 PLATFORM = "platform"
 
@@ -55,6 +55,15 @@ class Platform(Resource):
     KIND: ClassVar[str] = "Platform"
     PLURAL: ClassVar[str] = "platforms"
     SCOPE: ClassVar[Scope] = "Cluster"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Machines", ".spec.caps.machines", "integer", description="Cap of machines"),
+        Column("Spend", ".spec.caps.monthlySpendUsd", "number", description="Cap in USD a month"),
+        Column("Incident", ".status.incident", "boolean"),
+        READY,
+        Column("Image", ".spec.image", priority=1),
+        Column("Region", ".spec.region", priority=1),
+        REASON,
+    )
 
     spec: PlatformSpec = Field(default_factory=PlatformSpec)
     status: PlatformStatus = Field(default_factory=PlatformStatus)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from crds.meta import Model, Observed, Resource, Scope, Status
+from crds.meta import READY, REASON, Column, Model, Observed, Resource, Scope, Status
 from crds.workspace import Subdomain
 
 RouteState = Literal[
@@ -67,6 +67,16 @@ class Route(Resource):
     KIND: ClassVar[str] = "Route"
     PLURAL: ClassVar[str] = "routes"
     SCOPE: ClassVar[Scope] = "Cluster"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Account", ".spec.account"),
+        Column("State", ".status.entry.state"),
+        Column("Published", ".status.published", "boolean"),
+        READY,
+        Column("Target", ".status.entry.target", priority=1),
+        Column("Redirect", ".spec.redirectTo", priority=1),
+        REASON,
+    )
+    SELECTABLE: ClassVar[tuple[str, ...]] = ("spec.account", "status.entry.state")
 
     spec: RouteSpec
     status: RouteStatus = Field(default_factory=RouteStatus)

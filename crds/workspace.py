@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field
 
 from crds.compute import CheckedSize, Region
-from crds.meta import Model, Resource, Status
+from crds.errors import Cause, InvalidError
+from crds.meta import READY, REASON, Column, Model, Resource, Status
 from crds.names import subdomain_problem
 
 WORKSPACE = "main"
@@ -68,6 +69,41 @@ class Workspace(Resource):
     KIND: ClassVar[str] = "Workspace"
     PLURAL: ClassVar[str] = "workspaces"
     SHORT_NAMES: ClassVar[tuple[str, ...]] = ("ws",)
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Subdomain", ".spec.subdomain"),
+        Column("Power", ".spec.power"),
+        Column("Phase", ".status.phase"),
+        READY,
+        Column("URL", ".status.url"),
+        Column("Region", ".spec.region", priority=1),
+        Column("Asleep", ".status.asleep", "boolean", 1),
+        Column("Idle-At", ".status.idleAt", priority=1),
+        REASON,
+    )
+    SELECTABLE: ClassVar[tuple[str, ...]] = (
+        "spec.subdomain",
+        "spec.power",
+        "status.phase",
+        "status.subdomain",
+    )
+    OWNER_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"power", "wakeAt", "restartAt", "subdomain"}
+    )
+    SUPPORT_FIELDS: ClassVar[frozenset[str]] = frozenset({"wakeAt", "restartAt"})
 
     spec: WorkspaceSpec
     status: WorkspaceStatus = Field(default_factory=WorkspaceStatus)
+
+    def replicas(self) -> int:
+        """One when it shall run, none when it shall not."""
+        return int(self.spec.power == "Running")
+
+    def scale(self, replicas: int) -> None:
+        """Start or stop it.
+
+        Raises:
+            InvalidError: It cannot be there more than once.
+        """
+        if replicas not in (0, 1):
+            raise InvalidError([Cause("spec.replicas", "must be 0 or 1")])
+        self.spec.power = "Running" if replicas else "Stopped"

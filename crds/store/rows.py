@@ -14,7 +14,8 @@ R = TypeVar("R", bound=Resource)
 
 COLUMNS = (
     "uid, kind, namespace, name, resource_version, generation, creation_timestamp, "
-    "deletion_timestamp, labels, annotations, finalizers, owner_references, spec, status"
+    "deletion_timestamp, labels, annotations, finalizers, owner_references, managed_fields, "
+    "spec, status"
 )
 
 
@@ -60,6 +61,8 @@ def to_json(row: Mapping[str, Any]) -> dict[str, Any]:
             "annotations": row["annotations"],
             "finalizers": row["finalizers"],
             "ownerReferences": row["owner_references"],
+            # The log may hold rows that are older than this column.
+            "managedFields": row.get("managed_fields") or [],
         },
         "spec": row["spec"],
         "status": row["status"],

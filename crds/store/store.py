@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from psycopg import errors as pg
@@ -22,6 +23,7 @@ from crds.errors import (
     NotFoundError,
 )
 from crds.meta import Key, ObjectMeta, Resource
+from crds.store.audit import Audit
 from crds.store.coalesce import Coalescer
 from crds.store.database import Database, make_pool
 from crds.store.doorbell import Doorbell, PostgresDoorbell
@@ -36,6 +38,22 @@ R = TypeVar("R", bound=Resource)
 
 POOL_SIZE = 8
 POLL_SECONDS = 1.0
+
+
+class Actor(NamedTuple):
+    """Who writes, for the audit.
+
+    Attributes:
+        subject: The person or token.
+        role: In which role.
+        via: Through which door, such as `kubernetes` or `console`.
+        request: The request's id.
+    """
+
+    subject: str
+    role: str
+    via: str
+    request: str = ""
 
 
 class StatusWish(NamedTuple):
@@ -70,8 +88,10 @@ class Store(Reads):
         self.doorbell = doorbell
         self.leases = Leases(database)
         self.events = Events(database)
+        self.audit = Audit(database)
         self.heartbeats = Heartbeats(database)
         self._statuses = Coalescer[StatusWish, tuple[str, int]](self._write_statuses)
+        self._actor: Actor | None = None
 
     @classmethod
     @asynccontextmanager
@@ -104,12 +124,19 @@ class Store(Reads):
             async with bell.running(url):
                 yield cls(database, clock, bell, poll_seconds=poll_seconds)
 
-    async def create(self, resource: R, *, fence: Fence | None = None) -> R:
+    def acting_as(self, actor: Actor) -> Self:
+        """The same store for somebody whose writes are to be audited."""
+        theirs = copy(self)
+        theirs._actor = actor  # noqa: SLF001 - it is one of us
+        return theirs
+
+    async def create(self, resource: R, *, fence: Fence | None = None, dry_run: bool = False) -> R:
         """Store a new object.
 
         Args:
             resource: The object; its metadata's versions and timestamps are ignored.
             fence: The lease that must still be the writer's.
+            dry_run: Do everything and keep nothing.
 
         Returns:
             The object as stored.
@@ -121,14 +148,16 @@ class Store(Reads):
         """
         meta = resource.metadata
         try:
-            rows = await self.database.fetch(
-                "SELECT * FROM create_object(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            rows = await self._run(
+                dry_run,
+                "create_object",
                 meta.uid,
                 resource.KIND,
                 meta.namespace,
                 meta.name,
                 self.clock.now(),
                 *(fence or (None, None)),
+                self._actor_json(),
                 Jsonb(resource.spec.to_json()),
                 Jsonb(resource.status.to_json()),
                 *_metadata(meta),
@@ -139,11 +168,24 @@ class Store(Reads):
             raise _invalid(error) from None
         return self._written(type(resource), rows[0], resource.key)
 
-    async def update(self, resource: R, *, fence: Fence | None = None) -> R:
+    async def update(
+        self,
+        resource: R,
+        *,
+        fence: Fence | None = None,
+        with_status: bool = False,
+        dry_run: bool = False,
+    ) -> R:
         """Store an object's spec and metadata, if nobody wrote since it was read.
 
         A write that changes nothing has no version of its own.
         An object with a deletion timestamp goes with its last finalizer.
+
+        Args:
+            resource: The object as it shall be.
+            fence: The lease that must still be the writer's.
+            with_status: Store the status too: for people, who write one at a time.
+            dry_run: Do everything and keep nothing.
 
         Raises:
             ConflictError: The row moved (a resourceVersion of 0 writes over any).
@@ -153,12 +195,15 @@ class Store(Reads):
         """
         meta = resource.metadata
         try:
-            rows = await self.database.fetch(
-                "SELECT * FROM write_object(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            rows = await self._run(
+                dry_run,
+                "write_object",
                 resource.uid,
                 meta.resource_version,
                 *(fence or (None, None)),
+                self._actor_json(),
                 Jsonb(resource.spec.to_json()),
+                Jsonb(resource.status.to_json()) if with_status else None,
                 *_metadata(meta),
             )
         except pg.CheckViolation as error:
@@ -218,16 +263,21 @@ class Store(Reads):
         uid: UUID | None = None,
         resource_version: int = 0,
         fence: Fence | None = None,
-    ) -> None:
+        dry_run: bool = False,
+    ) -> Mapping[str, Any] | None:
         """Ask for an object's deletion; it goes once nobody holds a finalizer on it.
+
+        Returns:
+            Its row as it is then, None when it is gone.
 
         Raises:
             NotFoundError: It is not there.
             ConflictError: It is not the object with this uid or version.
             FencedError: The lease moved on.
         """
-        rows = await self.database.fetch(
-            "SELECT delete_object(%s, %s, %s, %s, %s, %s, %s, %s) AS outcome",
+        rows = await self._run(
+            dry_run,
+            "delete_object",
             kind.KIND,
             namespace,
             name,
@@ -235,9 +285,12 @@ class Store(Reads):
             resource_version,
             self.clock.now(),
             *(fence or (None, None)),
+            self._actor_json(),
         )
         _check(rows[0]["outcome"], Key(kind.KIND, namespace, name))
         self.doorbell.ring()
+        left: Mapping[str, Any] | None = rows[0]["object"]
+        return left
 
     def watch(self, kinds: Collection[str] | None, since: int) -> AsyncIterator[WatchEvent]:
         """Every change strictly after a version, in order, for ever.
@@ -254,6 +307,21 @@ class Store(Reads):
     async def compact(self, age: timedelta) -> int:
         """Forget changes older than `age`, never the newest; returns how many."""
         return await self.log.compact(self.clock.now() - age)
+
+    async def _run(self, dry_run: bool, function: str, *parameters: object) -> Sequence[DictRow]:  # noqa: FBT001 - the callers' keyword, passed on
+        places = ", ".join(["%s"] * len(parameters))
+        query = f"SELECT * FROM {function}({places})"
+        if not dry_run:
+            return await self.database.fetch(query, *parameters)
+        async with (
+            self.database.pool.connection() as connection,
+            connection.transaction(force_rollback=True),
+        ):
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall()
+
+    def _actor_json(self) -> Jsonb | None:
+        return None if self._actor is None else Jsonb(self._actor._asdict())
 
     def _written(self, kind: type[R], row: DictRow, key: Key) -> R:
         _check(row["outcome"], key)
@@ -278,9 +346,15 @@ class Store(Reads):
         return [outcomes[number] for number in range(len(wishes))]
 
 
-def _metadata(meta: ObjectMeta) -> tuple[Jsonb, Jsonb, list[str], Jsonb]:
+def _metadata(meta: ObjectMeta) -> tuple[Jsonb, Jsonb, list[str], Jsonb, Jsonb]:
     owners = [owner.to_json() for owner in meta.owner_references]
-    return Jsonb(meta.labels), Jsonb(meta.annotations), meta.finalizers, Jsonb(owners)
+    return (
+        Jsonb(meta.labels),
+        Jsonb(meta.annotations),
+        meta.finalizers,
+        Jsonb(owners),
+        Jsonb(meta.managed_fields),
+    )
 
 
 def _invalid(error: pg.CheckViolation) -> InvalidError:

@@ -22,6 +22,7 @@ from crds.store import (
     migrate,
 )
 from crds.store.coalesce import Coalescer
+from crds.store.migrate import migrations
 from tests.support.postgres import Databases
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,8 @@ async def test_migrating_twice_or_at_once_is_once(databases: Databases) -> None:
     with databases.empty() as url:
         applied = await asyncio.gather(*(migrate(url) for _ in range(4)))
 
-        assert [2, 0, 0, 0] == sorted((len(names) for names in applied), reverse=True)
+        every = len(migrations())
+        assert [every, 0, 0, 0] == sorted((len(names) for names in applied), reverse=True)
 
 
 async def test_a_newer_database_is_refused(database_url: str) -> None:
