@@ -10,6 +10,7 @@ from uuid import UUID
 import anyio
 import structlog
 
+from controller.census import Census
 from controller.machine import names
 from controller.providers import Call, Priority, ProviderError
 from controller.providers.fly import Fly, OrgMachine
@@ -44,11 +45,15 @@ class Observer:
         clock: The wall time.
         installation: Whose marks count.
         wake: Called with the key of every machine that is not as last listed.
+
+    Attributes:
+        census: Complete lists, for those who have to know that something is gone.
     """
 
     def __init__(
         self, fly: Fly, clock: Clock, installation: str, wake: Callable[[Key], None]
     ) -> None:
+        self.census = Census(fly, clock)
         self._fly = fly
         self._clock = clock
         self._installation = installation

@@ -22,6 +22,8 @@ from crds.workspace import REDIRECT_DAYS, Workspace, WorkspaceStatus
 
 SUBDOMAIN_LABEL = "invoker.dev/subdomain"
 REMOVAL_POLL_SECONDS = 5.0
+# What a machine tells that its user should see on the workspace.
+MIRRORED = ("RegionRefused", "ShrinkRefused", "NoCapacity", "HostUnreachable", "Stuck", "Missing")
 
 
 class WorkspaceReconciler(KindReconciler[Workspace]):
@@ -263,7 +265,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
     @staticmethod
     def _mirror(scope: Scope[Workspace], machine: Machine) -> None:
         """Show what is wrong with the machine on the thing that its user knows."""
-        for type_ in ("RegionRefused", "ShrinkRefused", "NoCapacity", "HostUnreachable", "Stuck"):
+        for type_ in MIRRORED:
             told = machine.status.condition(type_)
             if told is None:
                 scope.object.status.drop_condition(type_)

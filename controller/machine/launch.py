@@ -6,7 +6,8 @@ from controller.engine import Blocked, RetryLater
 from controller.machine import names
 from controller.machine.config import config_hash, desired_config
 from controller.machine.intent import await_evidence, effect, pending
-from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools, Wait
+from controller.machine.loss import LOST_AFTER, found
+from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import (
     AlreadyExists,
     Forbidden,
@@ -14,11 +15,10 @@ from controller.providers import (
     NameTaken,
     NotFound,
 )
-from controller.providers.fly import AddressType, FlyMachine, Volume
+from controller.providers.fly import GONE_VOLUME_STATES, AddressType, FlyMachine, Volume
 from crds.machine import AppStatus, InstanceStatus, VolumeStatus
 
 ADDRESSES: tuple[AddressType, ...] = ("shared_v4", "v6")
-GONE_VOLUME_STATES = frozenset({"scheduling_destroy", "pending_destroy", "destroyed"})
 
 
 async def ensure_app(scope: MachineScope, tools: Tools) -> Wait | None:
@@ -44,16 +44,29 @@ async def ensure_app(scope: MachineScope, tools: Tools) -> Wait | None:
             _take_next_name(scope, tools)
             raise
     status.drop_condition("NameTaken")
-    status.app.created_at = scope.now
+    status.app.created_at, status.app.missing_since = scope.now, None
     return None
 
 
 async def _app_is_ours(scope: MachineScope, tools: Tools) -> bool:
+    """Whether a taken name is taken by us.
+
+    Raises:
+        RetryLater: Taken, yet not to be found: one of the two is wrong, and will be put right.
+    """
+    app = scope.app_status
     try:
-        found = await tools.fly.get_app(scope.app, call=scope.call)
-    except (Forbidden, NotFound):
+        answer = await tools.fly.get_app(app.name, call=scope.call)
+    except Forbidden:
         return False
-    return found.organization == tools.fly.org
+    except NotFound:
+        app.missing_since = app.missing_since or scope.now
+        if scope.now >= app.missing_since + LOST_AFTER:
+            return False
+        raise RetryLater(
+            "AppMissing", f"{app.name} is taken and cannot be found", after=15
+        ) from None
+    return answer.organization == tools.fly.org
 
 
 def _take_next_name(scope: MachineScope, tools: Tools) -> None:
@@ -102,6 +115,7 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     if volume is None:
         await_evidence_of(scope, "volumes.create")
         volume = await _create_volume(scope, tools)
+    found(scope)
     scope.object.status.intent = None
     scope.object.status.volume = VolumeStatus(
         id=volume.id, region=volume.region, size_gb=volume.size_gb
@@ -111,7 +125,7 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
 
 async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
     """The oldest of our volumes in the wished region; a list may show what is long gone."""
-    found: list[Volume] = []
+    candidates: list[Volume] = []
     for listed in await tools.fly.list_volumes(scope.app, call=scope.call):
         if listed.name != names.volume_name(scope.uid):
             continue
@@ -120,8 +134,8 @@ async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
         except NotFound:
             continue
         if volume.state not in GONE_VOLUME_STATES and volume.region == scope.object.spec.region:
-            found.append(volume)
-    return min(found, key=lambda volume: (str(volume.created_at), volume.id), default=None)
+            candidates.append(volume)
+    return min(candidates, key=lambda volume: (str(volume.created_at), volume.id), default=None)
 
 
 async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
@@ -141,32 +155,9 @@ async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
                 },
                 call=scope.call,
             )
-    except NotFound:
-        await forget_lost_app(scope, tools)
-        raise
     except InsufficientCapacity as error:
         _tell_full(scope, error)
         raise
-
-
-async def forget_lost_app(scope: MachineScope, tools: Tools) -> None:
-    """Begin anew when somebody deleted the app.
-
-    A new app may answer 404 for a moment, so a young one is believed to be there.
-
-    Raises:
-        RetryLater: The app is young.
-    """
-    app = scope.app_status
-    if app.created_at is None or scope.now < app.created_at + ABSENCE_GRACE:
-        raise RetryLater("AppNotVisible", f"{app.name} does not answer yet", after=2)
-    try:
-        await tools.fly.get_app(app.name, call=scope.call)
-    except NotFound:
-        scope.event("AppLost", f"{app.name} was deleted behind our back", warning=True)
-        status = scope.object.status
-        status.app = AppStatus(name=app.name, names_taken=app.names_taken)
-        status.volume = status.instance = None
 
 
 async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
@@ -176,6 +167,7 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
         return None
     config = desired_config(scope.object, tools, scope.volume.id)
     machine = await _create_instance(scope, tools, config)
+    found(scope)
     status.intent = None
     status.instance = InstanceStatus(
         id=machine.id,
@@ -205,9 +197,6 @@ async def _create_instance(
             )
     except AlreadyExists as error:
         return await _adopt(scope, tools, error.existing_id)
-    except NotFound:
-        await _forget_lost_volume(scope, tools)
-        raise
     except InsufficientCapacity as error:
         await _move_unused_volume(scope, tools, error)
         raise
@@ -238,19 +227,6 @@ async def _adopt(scope: MachineScope, tools: Tools, instance: str | None) -> Fly
     scope.seen = machine
     scope.event("Adopted", f"machine {machine.id}")
     return machine
-
-
-async def _forget_lost_volume(scope: MachineScope, tools: Tools) -> None:
-    """Begin anew with an empty volume when somebody deleted ours."""
-    volume = scope.volume
-    try:
-        found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
-    except NotFound:
-        found = None
-    if found is None or found.state in GONE_VOLUME_STATES:
-        await forget_lost_app(scope, tools)
-        scope.object.status.volume = None
-        scope.event("VolumeLost", f"{volume.id} was deleted behind our back", warning=True)
 
 
 async def _move_unused_volume(

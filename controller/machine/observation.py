@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from controller.engine import RetryLater
 from controller.machine.config import config_hash, desired_config
-from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools, Wait
-from controller.providers import CircuitOpen, NotFound
+from controller.machine.loss import forget_instance, found
+from controller.machine.tools import MachineScope, Tools, Wait
+from controller.providers import CircuitOpen
 from controller.providers.fly import TERMINAL_STATES, FlyMachine
 
 # While Fly is down a converged machine is left as it is and looked at again after so long.
@@ -15,8 +15,10 @@ OUTAGE_SECONDS = 60.0
 async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
     """Read the machine, unless the last look over the organisation shows it as recorded.
 
+    That it was destroyed is believed at once when Fly says so; a 404 alone proves nothing.
+
     Raises:
-        RetryLater: It answers 404 but is so young that this proves nothing.
+        NotFound: It answers 404.
     """
     if scope.seen is None and at_rest(scope, tools):
         return None
@@ -28,10 +30,9 @@ async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
         if scope.object.status.is_true("Ready"):
             return Wait(OUTAGE_SECONDS)
         raise
-    except NotFound:
-        machine = None
-    if machine is None or machine.state in TERMINAL_STATES:
-        return _forget_lost_instance(scope)
+    if machine.state in TERMINAL_STATES:
+        forget_instance(scope)
+        return Wait(0)
     scope.seen = machine
     note(scope, machine)
     return None
@@ -59,6 +60,7 @@ def at_rest(scope: MachineScope, tools: Tools) -> bool:
 
 def note(scope: MachineScope, machine: FlyMachine) -> None:
     """Write down what was read; it answers what became of an effect that nobody heard of."""
+    found(scope)
     instance = scope.instance
     intent = scope.object.status.intent
     if intent is not None and intent.operation.startswith("machines."):
@@ -86,16 +88,3 @@ def _note_host(scope: MachineScope, machine: FlyMachine) -> None:
     message = f"Fly cannot reach the host of machine {machine.id}; it may come back by itself"
     if scope.condition("HostUnreachable", status=True, reason="HostDown", message=message):
         scope.event("HostUnreachable", message, warning=True)
-
-
-def _forget_lost_instance(scope: MachineScope) -> Wait | None:
-    """Begin anew with a machine that was destroyed behind our back; its volume stays."""
-    status, instance = scope.object.status, scope.instance
-    if scope.now < instance.since + ABSENCE_GRACE and instance.state == "created":
-        raise RetryLater("MachineNotVisible", f"{instance.id} does not answer yet", after=2)
-    scope.event("MachineLost", f"{instance.id} was destroyed behind our back", warning=True)
-    status.instance = None
-    status.healthy_since = status.unreachable_since = None
-    status.phase = "Creating"
-    scope.condition("Healthy", status=False, reason="MachineLost")
-    return Wait(0)

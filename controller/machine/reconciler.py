@@ -9,10 +9,12 @@ from controller.engine import EventRecorder, Request, Result
 from controller.kind import KindReconciler
 from controller.machine import launch, removal
 from controller.machine.health import check_health
+from controller.machine.loss import take_stock
 from controller.machine.observation import observe
 from controller.machine.power import apply_power
 from controller.machine.rollout import check_region, grow_volume, settle, update_config
 from controller.machine.tools import MachineScope, Tools, Wait
+from controller.providers import NotFound
 from crds.machine import Machine
 from crds.meta import Resource
 from crds.store import Store
@@ -55,7 +57,18 @@ class MachineReconciler(KindReconciler[Machine]):
         return MachineScope(self.store, self.recorder, resource, request)
 
     async def converge(self, scope: MachineScope) -> Result:  # type: ignore[override]  # `scope` above makes it one
-        """Take the steps in order, as far as they go at present."""
+        """Take the steps in order, as far as they go at present.
+
+        What answers 404 anywhere on the way may be lost.
+        """
+        try:
+            return await self._live(scope)
+        except NotFound:
+            if await take_stock(scope, self._tools):
+                return Result(requeue_after=0)
+            raise
+
+    async def _live(self, scope: MachineScope) -> Result:
         for step in LIFE:
             if wait := await step(scope, self._tools):
                 _tell_ready(scope, last=step is check_health)

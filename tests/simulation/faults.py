@@ -57,6 +57,7 @@ class Plan:
     Attributes:
         calm: Whether nothing goes wrong at any effect.
         outage: How every call to the machines' provider fails at present, reads included.
+        interpose: Answers a request in the provider's place, or with None lets it through.
     """
 
     def __init__(self, *perturbations: Perturbation) -> None:
@@ -66,6 +67,7 @@ class Plan:
         self.writes = 0
         self.struck: list[str] = []
         self.outage: Fault | None = None
+        self.interpose: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
 
     def effect(self, what: str) -> Fault | None:
         """Count an effect outside; returns the fault that is due at it."""
@@ -142,6 +144,8 @@ class FaultTransport(httpx.AsyncBaseTransport):
             await asyncio.Event().wait()
         if self._plan.outage is not None and request.url.host == FLY:
             return _refusal(request, self._plan.outage)
+        if (answer := self._plan.interpose(request)) is not None:
+            return answer
         if request.method == "GET" or not _is_api(request):
             answer = await self._inner.handle_async_request(request)
             self._watchman.heard(request, answer)

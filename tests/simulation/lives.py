@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.simulation.failures import FAILURES
+from tests.simulation.losses import LOSSES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.transitions import TRANSITIONS
 
-LIVES = SCENARIOS | MONKEYS | FAILURES | TRANSITIONS
+LIVES = SCENARIOS | MONKEYS | FAILURES | LOSSES | TRANSITIONS

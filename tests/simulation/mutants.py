@@ -59,6 +59,7 @@ def replaced(target: str, by: Any) -> Callable[[], AbstractContextManager[Any]]:
 APP, ADDRESS, VOLUME, MACHINE = 0, 1, 3, 4
 NEVER, AT_ONCE = timedelta(days=9), timedelta(0)
 LAUNCH, HEALTH = "controller.machine.launch", "controller.machine.health"
+LOSS = "controller.machine.loss"
 
 
 @contextmanager
@@ -86,8 +87,17 @@ def no_leases() -> Iterator[None]:
 def no_absence_grace() -> Iterator[None]:
     """Believe the first 404."""
     with ExitStack() as stack:
-        stack.enter_context(patch(f"{LAUNCH}.ABSENCE_GRACE", AT_ONCE))
-        stack.enter_context(patch("controller.machine.observation.ABSENCE_GRACE", AT_ONCE))
+        stack.enter_context(patch(f"{LOSS}.ABSENCE_GRACE", AT_ONCE))
+        stack.enter_context(patch(f"{LOSS}.LOST_AFTER", AT_ONCE))
+        yield
+
+
+@contextmanager
+def loss_at_once() -> Iterator[None]:
+    """Begin anew as soon as something is not found."""
+    with ExitStack() as stack:
+        stack.enter_context(patch(f"{LOSS}.LOST_AFTER", AT_ONCE))
+        stack.enter_context(patch("controller.census.Census.lacks", mutations.lacks_anything))
         yield
 
 
@@ -146,6 +156,14 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "404-believed": Mutant(
         "the first 404 after a creation means gone", no_absence_grace, (Run("slow_birth"),)
+    ),
+    "read-believed": Mutant(
+        "a loss is believed although the lists show the thing",
+        replaced("controller.census.Census.lacks", mutations.lacks_anything),
+        (Run("long_404s"),),
+    ),
+    "loss-at-once": Mutant(
+        "a loss is believed at once, where a list agrees", loss_at_once, (Run("one_404"),)
     ),
     "no-intent": Mutant(
         "a volume is asked for before that is on record",

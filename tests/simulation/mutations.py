@@ -10,7 +10,7 @@ from controller.engine import RetryLater
 from controller.machine import launch, names, power, rollout
 from controller.machine.config import desired_config
 from controller.machine.intent import effect
-from controller.machine.observation import _forget_lost_instance
+from controller.machine.loss import forget_instance
 from controller.machine.power import _halt
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import Unavailable
@@ -145,7 +145,8 @@ async def create_volume_twice(self: Fly, *arguments: Any, **options: Any) -> Vol
 async def forget_when_unreachable(scope: MachineScope, tools: Tools) -> Wait | None:
     """Take what does not answer for gone."""
     if scope.seen is not None and not scope.seen.reachable:
-        return _forget_lost_instance(scope)
+        forget_instance(scope)
+        return Wait(0)
     return await rollout.settle(scope, tools)
 
 
@@ -166,3 +167,8 @@ async def create_and_tell(scope: MachineScope, tools: Tools, config: dict[str, A
     """Say too much."""
     scope.event("Creating", f"with {config['env']}")
     return await _create_instance(scope, tools, config)
+
+
+async def lacks_anything(*_: Any, **__: Any) -> bool:
+    """Whatever is asked for is not in the list."""
+    return True

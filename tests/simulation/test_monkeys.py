@@ -6,6 +6,7 @@ import pytest
 
 from tests.simulation.conftest import Tally
 from tests.simulation.failures import FAILURES
+from tests.simulation.losses import LOSSES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.sweep import live
 
@@ -27,3 +28,11 @@ def test_failure(url: str, tally: Tally, failure: str) -> None:
     tally.runs += 1
 
     assert live(url, FAILURES[failure]).effects
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss(url: str, tally: Tally, loss: str) -> None:
+    """What cannot be found is given up late, told meanwhile, and never on one kind of evidence."""
+    tally.runs += 1
+
+    assert live(url, LOSSES[loss]).effects

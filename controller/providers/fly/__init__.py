@@ -1,6 +1,6 @@
 from controller.providers.fly.client import Fly
 from controller.providers.fly.models import (
-    PERSISTENT_STATES,
+    GONE_VOLUME_STATES,
     TERMINAL_STATES,
     TRANSIENT_STATES,
     AddressType,
@@ -23,7 +23,7 @@ from controller.providers.fly.models import (
 )
 
 __all__ = [
-    "PERSISTENT_STATES",
+    "GONE_VOLUME_STATES",
     "TERMINAL_STATES",
     "TRANSIENT_STATES",
     "AddressType",

@@ -19,7 +19,6 @@ from pydantic import (
     model_validator,
 )
 
-PERSISTENT_STATES = frozenset({"created", "started", "stopped", "suspended", "failed"})
 TRANSIENT_STATES = frozenset(
     {
         "creating",
@@ -34,6 +33,8 @@ TRANSIENT_STATES = frozenset(
     }
 )
 TERMINAL_STATES = frozenset({"destroyed", "replaced", "migrated"})
+GONE_VOLUME_STATES = frozenset({"scheduling_destroy", "pending_destroy", "destroyed"})
+"""A volume that is on its way out cannot be used any more."""
 
 AddressType = Literal[
     "v4", "v6", "shared_v4", "private_v6", "egress_v4", "egress_v6", "egress_pair"
