@@ -34,7 +34,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure(settings.log_format)
+    configure(settings.log_format, settings.log_level)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     with tracing(settings.otlp_endpoint, service="invoker-api") as provider:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import structlog
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.trace import Span, SpanKind, Tracer, format_trace_id
+from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -81,9 +81,6 @@ class Observed:
         with self._tracer.start_as_current_span(
             exchange.scope["method"], context=parent, kind=SpanKind.SERVER
         ) as span:
-            trace = span.get_span_context()
-            if trace.is_valid:
-                structlog.contextvars.bind_contextvars(trace_id=format_trace_id(trace.trace_id))
             structlog.contextvars.bind_contextvars(request_id=exchange.id)
             yield span
 

@@ -160,5 +160,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     Operation("GET", "/health", health.health, answers={200: models.Health}),
     Operation("GET", "/ready", health.ready, answers={200: models.Ready, 503: models.Ready}),
-    Operation("GET", "/metrics", health.metrics, answers={200: None}),
+    Operation("GET", "/metrics", health.metrics, answers={200: None}, problems=(401,)),
 )

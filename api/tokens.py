@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
@@ -18,10 +19,10 @@ ROLE = "authenticated"
 # Clocks of Supabase and ours may differ by this much.
 LEEWAY_SECONDS = 5
 MAX_TOKEN_LENGTH = 16384
-REQUIRED = ["sub", "iss", "aud", "exp", "iat", "role"]
+REQUIRED = ("sub", "role")
+ALWAYS_REQUIRED = ["iss", "aud", "exp", "iat"]
 # Times are judged by our own clock; everything else is pyjwt's work.
 OPTIONS: Final[Options] = {
-    "require": REQUIRED,
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -42,6 +43,7 @@ class Caller:
         account: The account's name: the `sub` claim.
         issued_at: The `iat` claim.
         anonymous: Whether Supabase knows nobody behind the token.
+        invoker_role: The role among operators that the issuer gave, unchecked; usually none.
     """
 
     account: str
@@ -50,6 +52,7 @@ class Caller:
     last_name: str
     issued_at: datetime
     anonymous: bool
+    invoker_role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,27 @@ class Verifier:
             InvalidTokenError: It is not valid, with the reason.
             KeysUnavailableError: Nothing can be said, Supabase's keys are not to be had.
         """
+        return _caller(await self.claims(token, audience=AUDIENCE, require=REQUIRED))
+
+    async def claims(self, token: str, *, audience: str, require: Iterable[str]) -> dict[str, Any]:
+        """Verify a token and return what it claims.
+
+        Args:
+            token: The token.
+            audience: What `aud` must be.
+            require: Claims that must be there, beside those of every token.
+
+        Raises:
+            InvalidTokenError: It is not valid, with the reason.
+            KeysUnavailableError: Nothing can be said, the issuer's keys are not to be had.
+        """
         if len(token) > MAX_TOKEN_LENGTH:
             _refuse("is too long")
         algorithm, key = await self._key(_header(token))
-        claims = self._decode(token, algorithm, key)
+        options: Options = {**OPTIONS, "require": [*ALWAYS_REQUIRED, *require]}
+        claims = self._decode(token, algorithm, key, audience, options)
         self._check_times(claims)
-        return _caller(claims)
+        return claims
 
     async def _key(self, header: dict[str, Any]) -> tuple[str, Any]:
         algorithm = header.get("alg")
@@ -101,15 +119,17 @@ class Verifier:
             _refuse("is signed with an unknown key")
         return found.algorithm, found.key
 
-    def _decode(self, token: str, algorithm: str, key: Any) -> dict[str, Any]:
+    def _decode(
+        self, token: str, algorithm: str, key: Any, audience: str, options: Options
+    ) -> dict[str, Any]:
         try:
             return jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=self.issuer,
-                options=OPTIONS,
+                options=options,
             )
         except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
             _refuse("was not issued for this service")
@@ -160,7 +180,14 @@ def _caller(claims: dict[str, Any]) -> Caller:
         last_name=last,
         issued_at=datetime.fromtimestamp(_time(claims, "iat"), UTC),
         anonymous=claims.get("is_anonymous") is True,
+        invoker_role=_invoker_role(claims.get("app_metadata")),
     )
+
+
+def _invoker_role(app_metadata: object) -> str | None:
+    """What only the issuer's service role may write; users write `user_metadata`."""
+    role = app_metadata.get("invoker_role") if isinstance(app_metadata, dict) else None
+    return role if isinstance(role, str) else None
 
 
 def _is_lowercase_uuid(text: str) -> bool:

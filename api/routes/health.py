@@ -14,6 +14,8 @@ from api.answers import answer
 from api.context import Api, api_of
 from api.metrics import metrics_of
 from api.models import Health, Ready
+from api.problems import unauthenticated
+from crds.credentials import bears
 from crds.store.migrate import migrations
 
 CHECK_SECONDS = 2.0
@@ -35,7 +37,14 @@ async def ready(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """The process's metrics, for Prometheus."""
+    """The process's metrics, for Prometheus; where a token is set, only who shows it.
+
+    Raises:
+        Problem: The token was not shown.
+    """
+    token = api_of(request).settings.metrics_token
+    if token is not None and not bears(request.headers.get("authorization"), token):
+        raise unauthenticated("The metrics need their bearer token.", "no-credentials")
     text = generate_latest(metrics_of(request).registry)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -1,0 +1,15 @@
+"""Who comes in through the operators' doors, and what they may do."""
+
+from api.access.authenticate import Authenticator, UnauthenticatedError
+from api.access.identity import ANONYMOUS, Identity
+from api.access.policy import Attributes, allows, may_change
+
+__all__ = [
+    "ANONYMOUS",
+    "Attributes",
+    "Authenticator",
+    "Identity",
+    "UnauthenticatedError",
+    "allows",
+    "may_change",
+]

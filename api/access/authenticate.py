@@ -1,0 +1,113 @@
+"""From a bearer token to somebody: tokens of our own, Supabase's, and an OIDC issuer's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from api.access.identity import Identity
+from api.tokens import Caller, InvalidTokenError, Verifier
+from crds.access import PREFIX, ROLES, AccessTokens, Role
+from crds.account import Account
+from crds.store import Store
+
+
+class UnauthenticatedError(Exception):
+    """Somebody proved nothing; the message says why, without the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIdConnect:
+    """An issuer of people's tokens beside Supabase.
+
+    Attributes:
+        verifier: Knows its keys.
+        audience: What `aud` must hold.
+        claim: The claim with a role, a group, or a list of them.
+        roles: The role of each value of the claim; the names of roles stand for themselves.
+    """
+
+    verifier: Verifier
+    audience: str
+    claim: str
+    roles: dict[str, Role] = field(default_factory=dict)
+
+    def role_of(self, claims: dict[str, Any]) -> Role | None:
+        """The strongest role that the claims give."""
+        values = claims.get(self.claim)
+        found = {
+            self.roles.get(value, value)
+            for value in (values if isinstance(values, list) else [values])
+            if isinstance(value, str)
+        }
+        return next((role for role in ROLES if role in found and role != "account-owner"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """Says who a token is.
+
+    Attributes:
+        store: The rows of tokens and accounts.
+        tokens: Tokens of our own.
+        supabase: Verifies the users' tokens.
+        oidc: Another issuer, if there is one.
+    """
+
+    store: Store
+    tokens: AccessTokens
+    supabase: Verifier
+    oidc: OpenIdConnect | None = None
+
+    async def identify(self, token: str) -> Identity:
+        """Who shows this token.
+
+        Raises:
+            UnauthenticatedError: It proves nothing.
+            KeysUnavailableError: The issuer's keys are not to be had.
+        """
+        if token.startswith(f"{PREFIX}_"):
+            found = await self.tokens.verify(token)
+            if found is None:
+                raise UnauthenticatedError("The token is unknown, expired or revoked.")
+            return Identity.of_token(found)
+        try:
+            if self.oidc is not None and _issuer(token) == self.oidc.verifier.issuer:
+                return await self._by_oidc(self.oidc, token)
+            return await self._by_supabase(await self.supabase.verify(token))
+        except InvalidTokenError as error:
+            raise UnauthenticatedError(str(error)) from None
+
+    async def still_valid(self, identity: Identity) -> bool:
+        """Whether somebody who came in a while ago would be let in again."""
+        return identity.token is None or await self.tokens.still_valid(identity.token)
+
+    async def _by_supabase(self, caller: Caller) -> Identity:
+        if caller.anonymous:
+            raise UnauthenticatedError("Anonymous users have no account here.")
+        account = await self.store.find(Account, caller.account)
+        since = account.spec.tokens_valid_after if account else None
+        if since is not None and caller.issued_at < since:
+            raise UnauthenticatedError("The access token was revoked: sign in again.")
+        subject = f"user:{caller.account}"
+        role = next((r for r in ROLES if r == caller.invoker_role and r != "account-owner"), None)
+        if role is not None:
+            return Identity(subject, role)
+        return Identity(subject, "account-owner", caller.account)
+
+    async def _by_oidc(self, oidc: OpenIdConnect, token: str) -> Identity:
+        claims = await oidc.verifier.claims(token, audience=oidc.audience, require=("sub",))
+        role = oidc.role_of(claims)
+        if role is None:
+            raise UnauthenticatedError(f"The token's claim {oidc.claim!r} names no role of ours.")
+        return Identity(f"oidc:{claims['sub']}", role)
+
+
+def _issuer(token: str) -> object:
+    """What a token says of its issuer, unproved: only to choose whose keys to try."""
+    try:
+        return jwt.decode(token, options={"verify_signature": False}).get("iss")
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise UnauthenticatedError("The token is not a JSON Web Token.") from None

@@ -1,0 +1,149 @@
+"""What each role may do: one table, from which doors decide and the documentation is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from api.access.identity import Identity
+from crds.access import Role
+from crds.meta import Resource
+
+READ: Final = frozenset({"get", "list", "watch"})
+CHANGE: Final = frozenset({"update", "patch"})
+WRITE: Final = READ | CHANGE | {"create", "delete", "deletecollection"}
+KINDS_OF_ACCOUNTS: Final = frozenset({"workspaces", "machines"})
+ALL: Final = KINDS_OF_ACCOUNTS | {"accounts", "platforms", "routes"}
+SELF: Final = frozenset(
+    {
+        "selfsubjectaccessreviews",
+        "selfsubjectrulesreviews",
+        "selfsubjectreviews",
+    }
+)
+# What a limited role writes among annotations and labels must not steer our reconcilers.
+RESERVED_PREFIX: Final = "invoker.dev/"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What somebody asks to do.
+
+    Attributes:
+        verb: Kubernetes' word: get, list, watch, create, update, patch, delete, deletecollection.
+        resource: The plural, `workspaces`.
+        subresource: `status` or `scale`, or empty.
+        namespace: Empty for cluster kinds and for all namespaces.
+        name: Empty for collections.
+    """
+
+    verb: str
+    resource: str
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Some verbs on some resources.
+
+    Attributes:
+        own: Only in the account's own namespace, or on the cluster object named like it.
+        subresources: The subresources that it covers; the empty one is the object itself.
+    """
+
+    verbs: frozenset[str]
+    resources: frozenset[str]
+    subresources: frozenset[str] = frozenset({""})
+    own: bool = False
+
+    def covers(self, identity: Identity, asked: Attributes) -> bool:
+        """Whether this rule lets somebody do what they ask."""
+        if self.own and identity.account not in (asked.namespace, _cluster_name(asked)):
+            return False
+        return (
+            asked.verb in self.verbs
+            and asked.resource in self.resources
+            and asked.subresource in self.subresources
+        )
+
+
+def _cluster_name(asked: Attributes) -> str | None:
+    return asked.name if asked.resource in ("accounts", "namespaces") else None
+
+
+_KNOW_YOURSELF = Rule(frozenset({"create"}), SELF)
+
+# Secrets are in no rule: nobody reads them through a door.
+RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
+    "platform-admin": (
+        Rule(WRITE, ALL, frozenset({"", "status", "scale"})),
+        Rule(READ | {"create", "delete"}, frozenset({"namespaces"})),
+        Rule(READ | {"create", "update", "patch"}, frozenset({"events"})),
+        Rule(READ, frozenset({"customresourcedefinitions"})),
+        Rule(frozenset({"create"}), frozenset({"subjectaccessreviews", "tokenreviews"})),
+        _KNOW_YOURSELF,
+    ),
+    "support": (
+        Rule(READ, ALL, frozenset({"", "status", "scale"})),
+        Rule(READ, frozenset({"namespaces", "events", "customresourcedefinitions"})),
+        Rule(CHANGE, frozenset({"workspaces"})),
+        _KNOW_YOURSELF,
+    ),
+    "account-owner": (
+        Rule(READ, KINDS_OF_ACCOUNTS, frozenset({"", "status", "scale"}), own=True),
+        Rule(WRITE, frozenset({"workspaces"}), own=True),
+        Rule(CHANGE, frozenset({"workspaces"}), frozenset({"scale"}), own=True),
+        Rule(READ, frozenset({"events"}), own=True),
+        Rule(frozenset({"get"}), frozenset({"accounts", "namespaces"}), own=True),
+        _KNOW_YOURSELF,
+    ),
+    "metrics": (_KNOW_YOURSELF,),
+}
+
+
+def allows(identity: Identity, asked: Attributes) -> bool:
+    """Whether somebody may do what they ask."""
+    if identity.role is None:
+        return False
+    return any(rule.covers(identity, asked) for rule in RULES[identity.role])
+
+
+def may_change(
+    identity: Identity, kind: type[Resource], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[str]:
+    """The fields of a change that are not somebody's to change.
+
+    Args:
+        identity: Who.
+        kind: Of what kind.
+        old: The object's JSON before; empty for one that is made.
+        new: The object's JSON as wished.
+
+    Returns:
+        Their dotted paths; empty when the change may be made.
+    """
+    if identity.role == "platform-admin":
+        return []
+    free = kind.OWNER_FIELDS if identity.role == "account-owner" else kind.SUPPORT_FIELDS
+    spec = [f"spec.{f}" for f in _changed(old.get("spec"), new.get("spec")) if f not in free]
+    before, after = old.get("metadata", {}), new.get("metadata", {})
+    metadata = [
+        f"metadata.{part}"
+        for part in ("finalizers", "ownerReferences")
+        if (before.get(part) or []) != (after.get(part) or [])
+    ]
+    reserved = [
+        f"metadata.{part}.{name}"
+        for part in ("labels", "annotations")
+        for name in _changed(before.get(part), after.get(part))
+        if name.startswith(RESERVED_PREFIX)
+    ]
+    return [*spec, *metadata, *reserved]
+
+
+def _changed(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Iterable[str]:
+    old, new = old or {}, new or {}
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))

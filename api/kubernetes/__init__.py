@@ -1,0 +1,1 @@
+"""The operators' door: the Kubernetes API conventions over our rows."""
