@@ -207,6 +207,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
             size=spec.size or platform.size,
             volume=VolumeSpec(size_gb=_volume_gb(scope.object, platform, machine)),
             recreate=spec.recreate,
+            restart_at=spec.restart_at or _restart_at(machine, scope.now),
         )
         if machine is None:
             child = Machine(
@@ -278,6 +279,12 @@ def _volume_gb(workspace: Workspace, platform: PlatformSpec, machine: Machine | 
     if workspace.spec.volume_gb is not None:
         return workspace.spec.volume_gb
     return machine.spec.volume.size_gb if machine is not None else platform.volume_gb
+
+
+def _restart_at(machine: Machine | None, now: datetime) -> datetime | None:
+    """A machine may be restarted by its own row; a moment to come is the workspace's to wish."""
+    own = None if machine is None else machine.spec.restart_at
+    return own if own is not None and own <= now else None
 
 
 def _leads_to(route: Mapping[str, Any], workspace: str) -> bool:

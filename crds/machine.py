@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from crds.compute import CheckedSize, MachineSize, Region
 from crds.meta import READY, REASON, Column, Model, Observed, Resource, Status
@@ -26,6 +26,7 @@ class MachineSpec(Model):
 
     `Asleep` is stopped, but the provider's proxy may start it on a request and that is not drift;
     `Stopped` stays stopped.
+    A process that runs and started before `restart_at` is restarted once.
     """
 
     power: Power = "Running"
@@ -37,6 +38,7 @@ class MachineSpec(Model):
     port: int = Field(default=8080, ge=1, le=65535)
     env: dict[str, str] = Field(default_factory=dict)
     recreate: Recreate = "Never"
+    restart_at: AwareDatetime | None = None
 
 
 class Intent(Observed):

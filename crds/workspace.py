@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from crds.compute import CheckedSize, Region
 from crds.errors import Cause, InvalidError
@@ -33,7 +33,9 @@ class WorkspaceSpec(Model):
 
     power: Literal["Running", "Stopped"] = "Running"
     # When its user last asked for it to run: counts as activity, so it wakes one that is asleep.
-    wake_at: datetime | None = None
+    wake_at: AwareDatetime | None = None
+    # A process that started before this moment is restarted once; for what is stopped, nothing.
+    restart_at: AwareDatetime | None = None
     subdomain: Subdomain
     region: Region | None = None
     size: CheckedSize | None = None

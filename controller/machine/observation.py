@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.machine.config import config_hash, desired_config
 from controller.machine.loss import forget_instance, found
+from controller.machine.restart import restart_due
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import CircuitOpen
 from controller.providers.fly import TERMINAL_STATES, FlyMachine
@@ -49,6 +50,7 @@ def at_rest(scope: MachineScope, tools: Tools) -> bool:
         or instance is None
         or volume is None
         or instance.host_status == "unreachable"
+        or restart_due(scope)
     ):
         return False
     view = tools.observer.view(instance.id)
@@ -65,12 +67,9 @@ def note(scope: MachineScope, machine: FlyMachine) -> None:
     intent = scope.object.status.intent
     if intent is not None and intent.operation.startswith("machines."):
         scope.object.status.intent = None
+    _note_start(scope, machine)
     if machine.state != instance.state:
         instance.since = scope.now
-        if machine.state == "started":
-            instance.started_at = scope.now
-    elif machine.state == "started" and instance.started_at is None:
-        instance.started_at = scope.now
     if machine.version != instance.version:
         instance.version = machine.version
         instance.config_hash = ""
@@ -79,6 +78,17 @@ def note(scope: MachineScope, machine: FlyMachine) -> None:
     instance.cordoned = bool(machine.cordoned)
     instance.updated_at = machine.updated_at
     _note_host(scope, machine)
+
+
+def _note_start(scope: MachineScope, machine: FlyMachine) -> None:
+    """When the process last started: as seen, or as Fly tells of what nobody saw."""
+    instance, told = scope.instance, machine.last_start()
+    if told is not None and (instance.started_at is None or instance.started_at < told):
+        instance.started_at = told
+    elif machine.state == "started" and (
+        instance.state != "started" or instance.started_at is None
+    ):
+        instance.started_at = scope.now
 
 
 def _note_host(scope: MachineScope, machine: FlyMachine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from controller.machine.intent import effect
+from controller.machine.restart import forget_crash_loop, restart_due
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.machine.waiting import wait_for
 from controller.providers.fly import ExitEvent
@@ -33,6 +34,8 @@ async def apply_power(scope: MachineScope, tools: Tools) -> Wait | None:
 
 async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
     status, machine = scope.object.status, scope.fly_machine
+    if restart_due(scope):
+        return await _restart(scope, tools)
     if machine.state not in DOWN:
         status.resting_since = None
         _note_crash_under_traffic(scope)
@@ -46,6 +49,17 @@ async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
         return wait
     await _set_cordon(scope, tools, cordoned=False)
     return await _start(scope, tools)
+
+
+async def _restart(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Stop and start as wished; both steps are found done when this is run again."""
+    forget_crash_loop(scope)
+    await _set_cordon(scope, tools, cordoned=False)
+    if scope.fly_machine.state in DOWN:
+        return await _start(scope, tools)
+    scope.condition("Healthy", status=False, reason="Restarting")
+    scope.event("Restarting", f"machine {scope.instance.id}, as wished")
+    return await _halt(scope, tools)
 
 
 def _note_crash_under_traffic(scope: MachineScope) -> None:
@@ -76,6 +90,8 @@ async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
     status.resting_since = status.woken_at = None
     status.restarts.next_at = None
     instance.state, instance.since = "starting", scope.now
+    # Whoever looks late may never see it run.
+    instance.started_at = scope.now
     scope.event("Started", f"machine {instance.id}")
     await wait_for(scope, tools, "started")
     return Wait(0)

@@ -12,6 +12,7 @@ from controller.machine.health import check_health
 from controller.machine.loss import take_stock
 from controller.machine.observation import observe
 from controller.machine.power import apply_power
+from controller.machine.restart import until_restart
 from controller.machine.rollout import check_region, grow_volume, settle, update_config
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import NotFound
@@ -74,7 +75,7 @@ class MachineReconciler(KindReconciler[Machine]):
                 _tell_ready(scope, last=step is check_health)
                 return Result(requeue_after=wait.seconds)
         _tell_ready(scope, last=True)
-        return Result()
+        return Result(requeue_after=until_restart(scope))
 
     async def remove(self, scope: MachineScope) -> Result | None:  # type: ignore[override]  # the same
         """Withdraw, destroy, delete; the row goes when all of it is gone."""

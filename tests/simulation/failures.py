@@ -61,6 +61,26 @@ async def _crash_and_restart(world: World, number: int, backoff: int) -> None:
     assert backoff <= waited <= backoff + NOTICED_WITHIN, f"restart {number} after {waited} s"
 
 
+async def restart_in_crash_loop(world: World) -> None:
+    """A restart wished in the middle of a backoff comes at once and ends the loop's count."""
+    await sign_up(world)
+    for number in range(1, 6):
+        await world.crash_machine()
+        await world.until_restarts(number)
+        if number < 5:
+            await back_to_running(world)
+    wished = world.now()
+    await world.wish(restart_at=wished)
+
+    async def forgotten() -> bool:
+        machine = await world.machine()
+        return machine is not None and machine.status.restarts.count == 0
+
+    await world.until(forgotten, "the loop is forgotten", within=20)
+    await back_to_running(world)
+    assert (world.now() - wished).total_seconds() < BACKOFFS[4]
+
+
 async def unhealthy(world: World) -> None:
     """A machine that runs and does not answer: told after 5 min, restarted after 10."""
     await sign_up(world)
@@ -184,6 +204,7 @@ FAILURES: dict[str, Scenario] = {
     failure.__name__: failure
     for failure in (
         crash_loop,
+        restart_in_crash_loop,
         unhealthy,
         stuck_start,
         name_taken,

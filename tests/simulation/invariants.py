@@ -105,7 +105,7 @@ class Watchman:
         recorded = row.status.instance is None or row.status.instance.id == instance
         if destroys and recorded and row.spec.recreate != "OnRegionChange":
             self._complain(f"destroy of {instance}, whose row does not ask for it")
-        if stops and row.spec.power == "Running":
+        if stops and row.spec.power == "Running" and not _wants_restart(row):
             self._complain(f"stop of {instance}, whose row wants it running")
 
     async def _before_volume_deletion(self, volume: str) -> None:
@@ -184,6 +184,13 @@ class Watchman:
 
     def _complain(self, text: str) -> None:
         self.violations.append(text)
+
+
+def _wants_restart(row: Machine) -> bool:
+    """Whether its process started before a restart was wished."""
+    instance, wished = row.status.instance, row.spec.restart_at
+    started = None if instance is None else instance.started_at
+    return wished is not None and started is not None and started < wished
 
 
 def _uid(machine: FlyMachine) -> str | None:

@@ -217,6 +217,11 @@ MUTANTS: dict[str, Mutant] = {
         replaced("controller.machine.power._sleep", mutations.sleep_regardless),
         (Run("sleep_and_wake"),),
     ),
+    "restart-forever": Mutant(
+        "a restart that was wished once comes with every start",
+        replaced("controller.machine.power.restart_due", mutations.restart_due_again),
+        (Run("restart"),),
+    ),
     "crashes-remembered": Mutant(
         "a crash loop is never forgotten",
         replaced(f"{HEALTH}._forget_crashes", lambda _: None),

@@ -172,3 +172,11 @@ async def create_and_tell(scope: MachineScope, tools: Tools, config: dict[str, A
 async def lacks_anything(*_: Any, **__: Any) -> bool:
     """Whatever is asked for is not in the list."""
     return True
+
+
+def restart_due_again(scope: MachineScope) -> bool:
+    """A wish is due whenever there is one, except right after it was heeded."""
+    instance, wished = scope.object.status.instance, scope.object.spec.restart_at
+    if instance is None or wished is None or instance.started_at is None:
+        return False
+    return (scope.now - max(instance.started_at, instance.since)).total_seconds() > 1

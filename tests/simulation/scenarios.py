@@ -79,6 +79,27 @@ async def move(world: World) -> None:
     await world.until_answered()
 
 
+async def restart(world: World) -> None:
+    """A process older than the wish is restarted once; what is stopped, or starts later, is not."""
+    await sign_up(world)
+    instance = await world.instance_id()
+    await world.pass_time(timedelta(minutes=1))
+    await world.wish(restart_at=world.now())
+    await world.until_starts(2)
+    await world.until_phase("Running")
+    await world.until_answered()
+    await world.wish(power="Stopped")
+    await world.until_phase("Stopped")
+    await world.wish(restart_at=world.now() + timedelta(seconds=1))
+    await world.pass_time(timedelta(minutes=2))
+    await world.until_phase("Stopped")
+    assert await world.starts() == 2
+    await world.wish(power="Running")
+    await world.until_phase("Running")
+    await world.pass_time(timedelta(minutes=2))
+    assert (await world.starts(), await world.instance_id()) == (3, instance)
+
+
 async def delete_early(world: World) -> None:
     """Deleted while it is still being made."""
     await world.register()
@@ -98,6 +119,7 @@ SCENARIOS: dict[str, Scenario] = {
         rename,
         crash,
         move,
+        restart,
         delete_early,
     )
 }

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -193,6 +193,14 @@ class World(Processes):
 
         await self.until(holds, f"{number} crashes counted")
 
+    async def until_starts(self, number: int) -> None:
+        """Let time pass until the process has started so often."""
+
+        async def holds() -> bool:
+            return await self.starts() >= number
+
+        await self.until(holds, f"{number} starts")
+
     async def until_region(self, region: str) -> None:
         """Let time pass until the volume is in a region."""
 
@@ -229,6 +237,15 @@ class World(Processes):
         assert machine is not None
         assert machine.status.instance is not None
         return machine.status.instance.id
+
+    async def starts(self) -> int:
+        """How often the recorded machine's process has started."""
+        events = self.fly.machines[await self.instance_id()].events
+        return sum((event.type, event.status) == ("start", "started") for event in events)
+
+    def now(self) -> datetime:
+        """The wall time."""
+        return self.store.clock.now()
 
     async def app_name(self) -> str:
         """The app that is on record."""

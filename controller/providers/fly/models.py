@@ -230,6 +230,11 @@ class FlyMachine(Model):
         newest = max(exits, key=lambda event: event.timestamp, default=None)
         return None if newest is None else _exit_event(newest)
 
+    def last_start(self) -> datetime | None:
+        """When its process last started, by the events; None when they do not say."""
+        starts = [e.timestamp for e in self.events if (e.type, e.status) == ("start", "started")]
+        return datetime.fromtimestamp(max(starts) / 1000, UTC) if any(starts) else None
+
 
 def _exit_event(event: MachineEvent) -> ExitEvent:
     request = event.request
