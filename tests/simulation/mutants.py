@@ -102,6 +102,16 @@ def loss_at_once() -> Iterator[None]:
 
 
 @contextmanager
+def restarts_again() -> Iterator[None]:
+    """Heed a wish for a restart more than once."""
+    with ExitStack() as stack:
+        for module in ("power", "observation"):
+            target = f"controller.machine.{module}.restart_due"
+            stack.enter_context(patch(target, mutations.restart_due_again))
+        yield
+
+
+@contextmanager
 def never_deletes_volume() -> Iterator[None]:
     """Forget the volume instead of deleting it."""
     with ExitStack() as stack:
@@ -219,7 +229,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "restart-forever": Mutant(
         "a restart that was wished once comes with every start",
-        replaced("controller.machine.power.restart_due", mutations.restart_due_again),
+        restarts_again,
         (Run("restart"),),
     ),
     "crashes-remembered": Mutant(
