@@ -8,7 +8,7 @@ from asyncio import base_events
 import psycopg
 import pytest
 
-from tests.support.virtual_time import (
+from deploy.local.virtual_time import (
     START,
     DeadlockError,
     LimitError,
@@ -121,7 +121,7 @@ def test_limit_names_the_tasks() -> None:
 
 def test_spinning_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that never lets the clock move is an error."""
-    monkeypatch.setattr("tests.support.virtual_time.ROUNDS_AT_ONE_INSTANT", 5_000)
+    monkeypatch.setattr("deploy.local.virtual_time.ROUNDS_AT_ONE_INSTANT", 5_000)
 
     async def spins() -> None:
         while True:  # noqa: ASYNC110 - the fault itself
