@@ -104,7 +104,7 @@ async def _run(settings: Settings, replica: Replica, registry: CollectorRegistry
     """The replica beside its status page; the first that ends, or a signal, ends both."""
     server = uvicorn.Server(
         uvicorn.Config(
-            status_app(replica.manager, registry),
+            status_app(replica.manager, registry, settings.metrics_token),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -135,7 +135,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure(settings.log_format)
+    configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
     return 0

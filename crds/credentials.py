@@ -1,4 +1,4 @@
-"""Credentials that are derived, not stored: the token by which a machine proves itself."""
+"""Credentials of programs: a machine's derived token, and a shared one that is shown."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import hmac
 import json
 import secrets as random
 from uuid import UUID
+
+from pydantic import SecretStr
 
 from crds.secrets import Cipher, Secrets
 from crds.store import Store
@@ -58,3 +60,15 @@ class MachineTokens:
     def _digest(key: bytes, machine: UUID) -> str:
         digest = hmac.new(key, f"machine:{machine}".encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def bears(authorization: str | None, token: SecretStr) -> bool:
+    """Whether an `Authorization` header shows a bearer token, in constant time.
+
+    Args:
+        authorization: The header's value, or None without one.
+        token: What it has to show.
+    """
+    scheme, _, given = (authorization or "").partition(" ")
+    same = hmac.compare_digest(given.strip().encode(), token.get_secret_value().encode())
+    return scheme.lower() == "bearer" and same

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from crds.logs import LogLevel
 from crds.secrets import Cipher, SecretError
 
 
@@ -70,6 +71,12 @@ class ProcessSettings(BaseSettings):
     encryption_keys: EncryptionKeys = Field(alias="INVOKER_ENCRYPTION_KEYS")
     supabase_url: HttpUrl = Field(alias="SUPABASE_URL")
     log_format: Literal["json", "text"] = Field(default="json", alias="INVOKER_LOG_FORMAT")
+    # `debug` adds a line for every read of a provider.
+    log_level: LogLevel = Field(default="info", alias="INVOKER_LOG_LEVEL")
+    # Who scrapes /metrics must show it; without one whoever reaches the port may.
+    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None, alias="INVOKER_METRICS_TOKEN"
+    )
     otlp_endpoint: HttpUrl | None = Field(default=None, alias="OTEL_EXPORTER_OTLP_ENDPOINT")
 
     @property

@@ -124,10 +124,19 @@ class Controller:
 
     async def _observe(self, item: Item, grip: Grip) -> None:
         """Reconcile under a span, with the key on every log line."""
-        key, started = str(item.key), self._clock.monotonic()
+        kind, namespace, name = item.key
+        started = self._clock.monotonic()
         with (
-            self._span(key, item.attempt) as span,
-            bound_contextvars(controller=self.name, key=key, attempt=item.attempt),
+            self._span(str(item.key), item.attempt) as span,
+            bound_contextvars(
+                controller=self.name,
+                kind=kind,
+                namespace=namespace or None,
+                name=name,
+                reconcile=item.attempt + 1,
+                # The request that made the wish: `Request.link` fills it in.
+                wish_trace_id=None,
+            ),
         ):
             request = Request(
                 item.key, attempt=item.attempt, priority=item.priority, grip=grip, span=span
@@ -244,5 +253,5 @@ class Controller:
     ) -> Failure:
         attempt, delay = again
         next_at = None if delay is None else self._clock.now() + timedelta(seconds=delay)
-        log.info("not converged", kind=kind, reason=reason, message=message, next_at=next_at)
+        log.info("not converged", retry=kind, reason=reason, message=message, next_at=next_at)
         return Failure(kind, reason, message, attempt, next_at, provider, request_id)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from opentelemetry.trace import INVALID_SPAN, Span
+from opentelemetry.trace import INVALID_SPAN, Span, format_trace_id
+from structlog.contextvars import bind_contextvars
 
 from controller.engine.outcome import Failure
 from controller.engine.queue import Priority
 from controller.engine.result import Result
 from crds.meta import Key
 from crds.store import Fence
-from crds.tracing import link
+from crds.tracing import link, span_context
 
 
 def _pass() -> None:
@@ -61,8 +62,10 @@ class Request:
         self._span = span
 
     def link(self, traceparent: str | None) -> None:
-        """Tie the reconcile's span to the request that made the wish (W3C traceparent)."""
+        """Tie the reconcile's span and log to the request that made the wish (W3C traceparent)."""
         link(self._span, traceparent)
+        if (wish := span_context(traceparent)) is not None:
+            bind_contextvars(wish_trace_id=format_trace_id(wish.trace_id))
 
 
 class Reconciler(Protocol):

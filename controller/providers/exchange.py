@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.providers.errors import ProviderError
+
 DEADLINE = 20.0
 """Seconds for connecting, sending and reading together."""
 LONGEST_MESSAGE = 500
@@ -84,3 +86,42 @@ def retry_after(answer: Answer, default: float | None = None) -> float | None:
         return max(0.0, float(answer.headers.get("retry-after", "")))
     except ValueError:
         return default
+
+
+def told_status(answer: Answer | None) -> str:
+    """The answer's status for metrics and spans; `none` when there was no answer."""
+    return "none" if answer is None else str(answer.status)
+
+
+def call_line(
+    provider: str,
+    ask: Ask,
+    answer: Answer | None,
+    *,
+    error: ProviderError | None,
+    attempt: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """What the log says of one request; no header, no body and no parameter is in it.
+
+    Args:
+        provider: Who was asked.
+        ask: What was asked.
+        answer: What came back, if anything did.
+        error: What it means, unless all is well.
+        attempt: Which try of the same read this was, from 1.
+        seconds: From sending to the whole answer.
+    """
+    return {
+        "event": "provider call",
+        "provider": provider,
+        "operation": ask.operation,
+        "app": ask.app or None,
+        "subject": ask.subject,
+        "status": None if answer is None else answer.status,
+        "seconds": round(seconds, 4),
+        "attempt": attempt,
+        "provider_request_id": None if answer is None else answer.request_id,
+        "error": None if error is None else error.kind,
+        "message": None if error is None else error.message,
+    }

@@ -11,6 +11,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Self, TypeVar
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ from controller.providers.breaker import Breaker
 from controller.providers.budget import Budget
 from controller.providers.call import Call
 from controller.providers.errors import CircuitOpen, ProviderError, RateLimited, Unavailable
-from controller.providers.exchange import Answer, Ask, Reason, clean
+from controller.providers.exchange import Answer, Ask, Reason, call_line, clean, told_status
 from controller.providers.metrics import ProviderMetrics
 from controller.providers.transport import was_sent
 
@@ -84,7 +85,7 @@ class ProviderClient(ABC):
         self.budget = self.default_budget() if gear.budget is None else gear.budget
         self.breaker = gear.breaker
         self.metrics = gear.metrics
-        self.metrics.watch(self.provider, self.budget.left)
+        self.metrics.watch(self.provider, self.budget.left, self.breaker)
         self._rng = gear.rng
         self._headers = {
             "authorization": f"Bearer {token}",
@@ -138,13 +139,18 @@ class ProviderClient(ABC):
             ProviderError: One of its subclasses, by what the provider said.
         """
         try:
-            return await self._once(ask, call)
+            return await self._once(ask, call, 1)
         except Unavailable as error:
             if ask.mutating or not ask.retry or not _worth_another_read(error):
                 raise
         await anyio.sleep(self._jitter(0))
+        attempts = count(2)
+
+        async def again() -> Answer:
+            return await self._once(ask, call, next(attempts))
+
         # A copy, because the retrying object keeps its state on itself.
-        return await self._reads.copy()(self._once, ask, call)
+        return await self._reads.copy()(again)
 
     async def fetch(self, model: type[M], ask: Ask, call: Call) -> M:
         """Send one request and return its answer as a model."""
@@ -187,13 +193,13 @@ class ProviderClient(ABC):
             sent,
         )
 
-    async def _once(self, ask: Ask, call: Call) -> Answer:
+    async def _once(self, ask: Ask, call: Call, attempt: int) -> Answer:
         await self._take_token(ask, call)
         self._pass_breaker(ask)
         try:
             if ask.mutating and call.guard is not None:
                 call.guard()
-            answer = await self._observed(ask)
+            answer = await self._observed(ask, attempt)
         except Unavailable:
             self.breaker.failed(ask.subject)
             raise
@@ -213,15 +219,17 @@ class ProviderClient(ABC):
                 **self.reason(ask, "waiting for the provider's limit", sent=False).fields(),
                 retry_after=paused,
             )
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
         if await self.budget.take(*self.bucket(ask), call.priority):
-            self.metrics.throttled(self.provider, ask.operation)
+            self.metrics.throttled(self.provider, ask.operation, loop.time() - asked)
 
     def _pass_breaker(self, ask: Ask) -> None:
         if not self.breaker.admit():
             reason = self.reason(ask, "not asked: the provider has been failing", sent=False)
             raise CircuitOpen(**reason.fields())
 
-    async def _observed(self, ask: Ask) -> Answer:
+    async def _observed(self, ask: Ask, attempt: int) -> Answer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         error: ProviderError | None = None
@@ -238,14 +246,19 @@ class ProviderClient(ABC):
             except ProviderError as failure:
                 error = failure
             finally:
-                self._record(ask, span, answer, error, loop.time() - started)
+                seconds = loop.time() - started
+                self._measure(ask, span, answer, error, seconds)
+                told = call_line(
+                    self.provider, ask, answer, error=error, attempt=attempt, seconds=seconds
+                )
+                (log.info if ask.mutating or error is not None else log.debug)(**told)
         if isinstance(error, RateLimited):
             self.budget.pause(*self.bucket(ask), error.retry_after)
         if answer is None or error is not None:
             raise error or self._lost(ask, "no answer", sent=None)
         return answer
 
-    def _record(
+    def _measure(
         self,
         ask: Ask,
         span: trace.Span,
@@ -253,9 +266,8 @@ class ProviderClient(ABC):
         error: ProviderError | None,
         seconds: float,
     ) -> None:
-        """Tell the span, the metrics and the log; none of them sees a header or a body."""
-        status = "none" if answer is None else str(answer.status)
-        request_id = None if answer is None else answer.request_id
+        """Tell the span and the metrics; neither sees a header or a body."""
+        status = told_status(answer)
         if span.is_recording():
             span.set_attributes(
                 {
@@ -263,7 +275,7 @@ class ProviderClient(ABC):
                     "http.status_code": status,
                     "invoker.provider.operation": ask.operation,
                     "invoker.provider.app": ask.app,
-                    "invoker.provider.request_id": request_id or "",
+                    "invoker.provider.request_id": (answer and answer.request_id) or "",
                 }
             )
             if error is not None:
@@ -271,19 +283,6 @@ class ProviderClient(ABC):
         self.metrics.called(self.provider, ask.operation, status, seconds)
         if error is not None:
             self.metrics.failed(self.provider, ask.operation, error.kind)
-        write = log.debug if error is None else log.info
-        write(
-            "provider call",
-            provider=self.provider,
-            operation=ask.operation,
-            app=ask.app,
-            subject=ask.subject,
-            status=status,
-            request_id=request_id,
-            seconds=round(seconds, 4),
-            error=None if error is None else error.kind,
-            message=None if error is None else error.message,
-        )
 
     async def _send(self, ask: Ask) -> Answer:
         """Send and read, within the deadline; every failure of the transport becomes typed."""

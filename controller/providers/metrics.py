@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from controller.providers.breaker import Breaker, BreakerState
+
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
+WAIT_BUCKETS = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 
 
 class ProviderMetrics:
@@ -42,17 +45,32 @@ class ProviderMetrics:
             both,
             registry=registry,
         )
+        self._waits = Histogram(
+            "invoker_provider_budget_wait_seconds",
+            "What requests that had to wait for the budget waited",
+            ("provider",),
+            buckets=WAIT_BUCKETS,
+            registry=registry,
+        )
         self._left = Gauge(
             "invoker_provider_budget_left",
             "Requests that could be sent at once",
             ("provider",),
             registry=registry,
         )
+        self._breaker = Gauge(
+            "invoker_provider_breaker_state",
+            "1 for the state that the provider's circuit breaker is in, 0 for the others",
+            ("provider", "state"),
+            registry=registry,
+        )
         self._children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
-    def watch(self, provider: str, left: Callable[[], float]) -> None:
-        """Read a provider's budget whenever the metrics are."""
+    def watch(self, provider: str, left: Callable[[], float], breaker: Breaker) -> None:
+        """Read a provider's budget and breaker whenever the metrics are."""
         self._left.labels(provider).set_function(left)
+        for state in BreakerState:
+            self._breaker.labels(provider, state.value).set_function(_is_in(breaker, state))
 
     def called(self, provider: str, operation: str, code: str, seconds: float) -> None:
         """Count a request and the time it took."""
@@ -68,6 +86,11 @@ class ProviderMetrics:
         """Count a failure."""
         self._errors.labels(provider, operation, kind).inc()
 
-    def throttled(self, provider: str, operation: str) -> None:
+    def throttled(self, provider: str, operation: str, seconds: float) -> None:
         """Count a wait for the budget."""
         self._throttled.labels(provider, operation).inc()
+        self._waits.labels(provider).observe(seconds)
+
+
+def _is_in(breaker: Breaker, state: BreakerState) -> Callable[[], float]:
+    return lambda: float(breaker.state is state)

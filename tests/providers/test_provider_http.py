@@ -336,7 +336,7 @@ def test_what_is_told_about_a_call(spans: InMemorySpanExporter) -> None:
     labels = {"provider": "fly", "operation": "machines.stop"}
     assert span.name == "fly machines.stop"
     assert (span.attributes or {})["invoker.provider.request_id"] == "01ID"
-    assert logs[0]["request_id"] == "01ID"
+    assert logs[0]["provider_request_id"] == "01ID"
     samples = {
         "invoker_provider_calls_total": {"code": "409"},
         "invoker_provider_errors_total": {"kind": "UnclassifiedConflict"},
