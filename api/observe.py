@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -61,7 +62,9 @@ class Observed:
 
     async def _serve(self, exchange: Exchange, receive: Receive) -> None:
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(DEADLINE_SECONDS) as deadline:
+                # An answer that has begun may go on: a watch does for an hour.
+                exchange.on_start = partial(deadline.reschedule, None)
                 await self._app(exchange.scope, receive, exchange.send)
         except TimeoutError:
             log.error("request timed out", path=exchange.scope["path"])  # noqa: TRY400
@@ -107,12 +110,14 @@ class Exchange:
         scope: The request.
         id: What the answer's X-Request-Id says and the log repeats.
         status: The answer's status; 499 for a client that went away before there was one.
+        on_start: Called when the answer begins.
     """
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self.id = uuid4().hex
         self.status = 499
+        self.on_start: Callable[[], None] | None = None
         self._started = False
         self._send = send
 
@@ -120,6 +125,8 @@ class Exchange:
         """Pass a part of the answer on, noting its status."""
         if message["type"] == "http.response.start":
             self._started = True
+            if self.on_start is not None:
+                self.on_start()
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.id.encode())]
         await self._send(message)

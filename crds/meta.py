@@ -71,10 +71,12 @@ class Model(BaseModel):
 class OwnerReference(Model):
     """Who an object belongs to; dependents go when their controller is gone."""
 
+    api_version: str = API_VERSION
     kind: str
     name: str
     uid: UUID
     controller: bool = True
+    block_owner_deletion: bool | None = None
 
 
 class ObjectMeta(Model):

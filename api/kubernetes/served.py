@@ -112,10 +112,21 @@ class Source(Protocol):
 
     served: Served
 
-    async def snapshot(self, namespace: str | None, name: str | None) -> tuple[Sequence[Json], int]:
-        """The objects of a namespace (None: of all) or the one of a name, and their version.
+    async def snapshot(
+        self,
+        namespace: str | None,
+        name: str | None = None,
+        *,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+    ) -> tuple[Sequence[Json], int]:
+        """Objects and the version that they are a snapshot of.
 
-        They are in the order of namespace and name.
+        Args:
+            namespace: Only this namespace's; None: all.
+            name: Only the one of this name.
+            after: Only those that come after this namespace and name in order.
+            limit: At most so many, the first in the order of namespace and name.
         """
 
     def changes(self, since: int) -> AsyncIterator[Batch]:

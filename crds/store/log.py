@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 
 from psycopg.rows import DictRow
@@ -38,17 +38,31 @@ class Log:
         Raises:
             ExpiredError: `since` is compacted or in the future.
         """
+        async for rows in self._batches(since):
+            for row in rows:
+                if kinds is None or row["kind"] in kinds:
+                    yield _event(row)
+            if rows and kinds is not None and rows[-1]["kind"] not in kinds:
+                yield _bookmark(rows[-1])
+
+    async def batches(self, since: int) -> AsyncIterator[Sequence[WatchEvent]]:
+        """The same of every kind, as many at a time as there are; an empty one after each wait.
+
+        Raises:
+            ExpiredError: `since` is compacted or in the future.
+        """
+        async for rows in self._batches(since):
+            yield [_event(row) for row in rows]
+
+    async def _batches(self, since: int) -> AsyncIterator[list[DictRow]]:
         if since > await self.newest():
             raise ExpiredError(f"version {since} has not been yet")
         while True:
             heard = self._doorbell.rings()
             rows = await self._after(since)
-            for row in rows:
-                since = row["resource_version"]
-                if kinds is None or row["kind"] in kinds:
-                    yield _event(row)
-            if rows and kinds is not None and rows[-1]["kind"] not in kinds:
-                yield _bookmark(rows[-1])
+            if rows:
+                since = rows[-1]["resource_version"]
+            yield rows
             if len(rows) < BATCH:
                 await self._doorbell.wait(heard, self._poll_seconds)
 

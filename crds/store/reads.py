@@ -100,24 +100,54 @@ class Reads:
                 broken.append(Broken(Key(row["kind"], row["namespace"], row["name"]), row, error))
         return Page(items, version, broken)
 
+    async def page(
+        self,
+        kind: type[Resource],
+        *,
+        namespace: str | None = None,
+        name: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+    ) -> tuple[int, Sequence[DictRow]]:
+        """Rows as they are, valid or not, in the order of namespace and name.
+
+        Args:
+            kind: The kind.
+            namespace: Only this namespace's.
+            name: Only the one of this name.
+            after: Only those that come after this namespace and name.
+            limit: At most so many.
+
+        Returns:
+            The version that they are a snapshot of, and the rows.
+        """
+        return await self._snapshot(
+            lambda: self.rows(kind, namespace=namespace, name=name, after=after, limit=limit)
+        )
+
     async def rows(
         self,
         kind: type[Resource],
         *,
         namespace: str | None = None,
+        name: str | None = None,
         spec: Mapping[str, str] | None = None,
+        after: tuple[str, str] | None = None,
         limit: int | None = None,
     ) -> Sequence[DictRow]:
         """The rows of a list as they are, valid or not; `at` is the version of the snapshot."""
         wanted = spec or {}
         conditions = "".join(" AND spec->>%s = %s" for _ in wanted)
+        conditions += " AND (namespace, name) > (%s, %s)" if after else ""
         return await self.database.fetch(
             f"SELECT {COLUMNS}, (SELECT max(resource_version) FROM object_log) AS at "
-            "FROM objects WHERE kind = %s AND namespace = coalesce(%s, namespace)"
-            f"{conditions} ORDER BY namespace, name LIMIT %s",
+            "FROM objects WHERE kind = %s AND namespace = coalesce(%s, namespace) "
+            f"AND name = coalesce(%s, name){conditions} ORDER BY namespace, name LIMIT %s",
             kind.KIND,
             namespace,
+            name,
             *(part for item in wanted.items() for part in item),
+            *(after or ()),
             limit,
         )
 
