@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
 from crds.compute import MachineSize, monthly_cost_usd
 from crds.platform import PlatformSpec
 from crds.store import Store
+from crds.store.ledger import Ledger, Sort
 from crds.workspace import Workspace, WorkspaceSpec
 
-SIZE = TypeAdapter(MachineSize)
+SIZE: Final = TypeAdapter[MachineSize](MachineSize)
+WORKSPACES: Final = "kind = 'Workspace'"
+# What a workspace costs follows from these; an edit by plain SQL may have left anything there.
+SIZED: Final = {
+    "size": "(spec->'size')::text",
+    "volume": "CASE jsonb_typeof(spec->'volumeGb') WHEN 'number' "
+    "THEN (spec->>'volumeGb')::numeric END",
+}
 # A workspace comes before another one if it is older; of the same age, if its uid is smaller.
 OLDER = (
     " AND (creation_timestamp, uid) < (SELECT creation_timestamp, uid FROM objects WHERE uid = %s)"
 )
+_ledgers: WeakKeyDictionary[Store, Ledger] = WeakKeyDictionary()
 
 
 class Tally(NamedTuple):
@@ -34,32 +45,50 @@ async def tally(
 ) -> Tally:
     """Count workspaces, those on their way out included: they still cost.
 
+    The cost of asking follows the changes since the last time, not the size of the fleet.
+
     Args:
         store: The rows.
-        platform: The defaults of those that name no size.
+        platform: The defaults of those that name no size, and the caps.
         older_than: Count only those that come before this one.
+            While the whole fleet is within the caps, all others are counted: an upper bound that
+            decides the same, without looking at anybody's age.
     """
+    fleet = _sum(await _ledger(store).read(), platform)
+    if older_than is None:
+        return fleet
+    own, caps = one(platform, older_than.spec), platform.caps
+    if fleet.machines <= caps.machines and fleet.monthly_usd <= caps.monthly_spend_usd:
+        return Tally(fleet.machines - 1, round(fleet.monthly_usd - own.monthly_usd, 2))
     rows = await store.database.fetch(
-        "SELECT spec->'size' AS size, CASE jsonb_typeof(spec->'volumeGb') WHEN 'number' "
-        "THEN (spec->>'volumeGb')::numeric END AS volume, count(*) AS number "
-        f"FROM objects WHERE kind = 'Workspace'{OLDER if older_than else ''} GROUP BY 1, 2",
-        *((older_than.uid,) if older_than else ()),
+        f"SELECT {SIZED['size']} AS size, {SIZED['volume']} AS volume, count(*) AS number "
+        f"FROM objects WHERE {WORKSPACES}{OLDER} GROUP BY 1, 2",
+        older_than.uid,
     )
+    return _sum({(row["size"], row["volume"]): row["number"] for row in rows}, platform)
+
+
+def _ledger(store: Store) -> Ledger:
+    """The store's own count of workspaces by size; it lives as long as the store."""
+    ledger = _ledgers.get(store)
+    if ledger is None:
+        ledger = Ledger(store.database, SIZED, only=WORKSPACES, changes="spec_changed")
+        _ledgers[store] = ledger
+    return ledger
+
+
+def _sum(sizes: Mapping[Sort, int], platform: PlatformSpec) -> Tally:
     spend = sum(
-        row["number"]
-        * monthly_cost_usd(
-            _size(row["size"]) or platform.size,
-            int(row["volume"] or platform.volume_gb),
-        )
-        for row in rows
+        number * monthly_cost_usd(size_of(size) or platform.size, int(volume or platform.volume_gb))
+        for (size, volume), number in sizes.items()
     )
-    return Tally(sum(row["number"] for row in rows), round(spend, 2))
+    return Tally(sum(sizes.values()), round(spend, 2))
 
 
-def _size(spec: Any) -> MachineSize | None:
-    """A size as a row has it; one that an edit by plain SQL broke counts as the default."""
+def size_of(text: str | None) -> MachineSize | None:
+    """A size as a row has it; one that an edit by plain SQL broke counts as none."""
     try:
-        return None if spec is None else SIZE.validate_python(spec)
+        return None if text is None else SIZE.validate_json(text)
     except ValidationError:
         return None
 
