@@ -51,10 +51,13 @@ from crds.credentials import MachineTokens
 from crds.meta import Key
 from crds.platform import PLATFORM
 from crds.store import Store
+from crds.store.tombstones import Tombstones
 
 # The log is kept for as long as a watcher may have been away; events as the field keeps them.
 LOG_AGE = timedelta(hours=24)
 EVENT_AGE = timedelta(hours=24)
+# What is late by more than this is not chased any more.
+TOMBSTONE_AGE = timedelta(days=30)
 COMPACT_SECONDS = 3600.0
 # Routes wait for a bulk write together, so there may be many in hand.
 ROUTE_WORKERS = 256
@@ -248,13 +251,20 @@ class Replica:
 
     async def _collect(self, grip: Grip) -> None:
         await Collector(
-            self._clouds.fly, self.edge, self._store, self._clouds.installation, grip
+            self._clouds.fly,
+            self.edge,
+            self._store,
+            self.recorder,
+            self._clouds.installation,
+            grip,
         ).run()
 
     async def _compact(self, _: Grip) -> None:
         while True:
             await self._store.compact(LOG_AGE)
-            await self._store.events.expire(self._store.clock.now(), EVENT_AGE)
+            now = self._store.clock.now()
+            await self._store.events.expire(now, EVENT_AGE)
+            await Tombstones(self._store.database).expire(now, TOMBSTONE_AGE)
             await anyio.sleep(COMPACT_SECONDS)
 
     async def _ping(self) -> None:

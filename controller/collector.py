@@ -2,95 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import anyio
 import structlog
-from psycopg import Error as DatabaseError
 
-from controller.edge import PREFIX, Edge, stamps
-from controller.engine import Grip
+from controller.edge import Edge, stamps
+from controller.engine import EventRecorder, Grip
+from controller.kind import PAUSED
 from controller.machine import names
+from controller.orphans import FIELDS, Evidence, Outside, Row, Thing, look_outside, too_many
 from controller.providers import Call, Forbidden, NotFound, Priority, ProviderError
 from controller.providers.fly import Fly
-from crds.errors import ConflictError, NotFoundError
+from crds.errors import ConflictError, InvalidError, NotFoundError
+from crds.meta import Key
+from crds.platform import PLATFORM, Platform
 from crds.registry import KINDS
 from crds.store import Store
+from crds.store.tombstones import Tombstones
 
 PERIOD_SECONDS = 300.0
 # Something without a row must have been so for this long: rows are written before effects, so
 # this only has to outlast a listing's staleness and a request that was on its way.
 GRACE = timedelta(minutes=10)
-# More orphaned apps at once than this, and more than a tenth of all, are not leaks: somebody lost
-# rows, as by restoring an old backup. Then nothing is removed until a person has looked.
-MANY = 5
-SHARE = 10
+# Until this moment (RFC 3339) the platform's annotation lets go what the collector would keep.
+COLLECT = "invoker.dev/collect"
+PLATFORM_KEY = Key("Platform", "", PLATFORM)
 
 log = structlog.get_logger("invoker.collector")
-
-# What each machine's row says of its things outside.
-FIELDS = {
-    "app": "status.app.name",
-    "volume": "status.volume.id",
-    "machine": "status.instance.id",
-    "intent": "status.intent.operation",
-}
-Row = Mapping[str, Any]
-
-
-class Orphan(NamedTuple):
-    """Something outside that carries our mark and that no row wants."""
-
-    kind: Literal["app", "volume", "machine"]
-    app: str
-    id: str
-    uid: UUID
-
-    def unwanted(self, row: Row | None) -> bool:
-        """Whether this is the judgement of its machine's row, or of there being none.
-
-        What is in an app without a row goes with the app, and an app whose machine has a row never
-        goes: it may hold what somebody will ask for.
-        A row that names nothing yet, or is about to change, does not judge.
-        """
-        if self.kind == "app":
-            return row is None
-        return row is not None and row["intent"] is None and row[self.kind] not in (None, self.id)
 
 
 class Collector:
     """Lists the cloud before the rows, and removes marked things that nobody wants.
 
-    A thing is removed when it was unwanted in every look of the grace, its row says so when read
-    once more, and a direct read confirms that it is there and ours.
+    A thing is removed when it was unwanted in every look of the grace, its row or its row's
+    tombstone says so when read once more, and a direct read confirms that it is there and ours.
+    What this database has neither a row nor a tombstone of may be another database's: it is told,
+    and left until an operator lets it go. So is everything when too much seems lost at once.
 
     Args:
         fly: The machines' provider.
         edge: The routing entries.
         store: Where the rows are.
+        recorder: Where events go.
         installation: Whose marks count.
         grip: The leader's right to act.
     """
 
-    def __init__(self, fly: Fly, edge: Edge, store: Store, installation: str, grip: Grip) -> None:
+    def __init__(
+        self,
+        fly: Fly,
+        edge: Edge,
+        store: Store,
+        recorder: EventRecorder,
+        installation: str,
+        grip: Grip,
+    ) -> None:
         self._fly = fly
         self._edge = edge
         self._store = store
+        self._recorder = recorder
+        self._tombstones = Tombstones(store.database)
         self._installation = installation
         self._call = Call(Priority.COLLECTION, grip.guard)
         self._fence = grip.fence
-        self._since: dict[Orphan | str, datetime] = {}
+        self._since: dict[Thing, datetime] = {}
+        self._unseen: dict[UUID, datetime] = {}
+        self._platform: UUID | None = None
 
     async def run(self) -> None:
         """Collect every few minutes, for ever; whatever fails is tried again then."""
         while True:
             try:
                 await self.collect()
-            except (ProviderError, DatabaseError) as error:
-                log.warning("cannot collect", error=str(error))
+            except Exception as error:
+                log.warning("cannot collect", error=str(error), exc_info=True)
             await anyio.sleep(PERIOD_SECONDS)
 
     async def collect(self) -> None:
@@ -99,128 +87,189 @@ class Collector:
         Raises:
             ProviderError: A list was not read to its end; nothing was removed.
         """
-        listed = [*await self._apps(), *await self._volumes(), *await self._machines()]
-        entries = await self._edge.look()
-        rows = {row["uid"]: row for row in await self._store.project("Machine", **FIELDS)}
-        routes = await stamps(self._store)
-        orphans = [thing for thing in listed if thing.unwanted(rows.get(thing.uid))]
-        names_only = [name for name in entries if name not in routes]
-        ripe = self._ripe([*orphans, *names_only])
-        await self._remove_all([each for each in ripe if isinstance(each, Orphan)], listed)
-        await self._remove_entries([each for each in ripe if isinstance(each, str)])
+        outside = await look_outside(self._fly, self._edge, self._installation, self._call)
+        evidence = await self._evidence(outside)
+        platform = await self._read_platform()
+        if platform is not None and platform.metadata.annotations.get(PAUSED) == "true":
+            return
+        ripe = self._ripe(evidence.orphans(outside.things))
+        lenient = platform is not None and self._is_lenient(platform)
+        for thing in ripe if lenient else self._allowed(ripe, outside, evidence):
+            await self._try_to_remove(thing)
+        await self._note_gone(outside)
         await self._remove_ownerless()
 
-    async def _apps(self) -> list[Orphan]:
-        """Our apps; whether they are orphans is for the rows to say."""
-        found: list[Orphan] = []
-        async for page in self._fly.list_apps(call=self._call):
-            for app in page:
-                uid = names.uid_of_app(self._installation, app.name)
-                if uid is not None:
-                    found.append(Orphan("app", app.name, app.name, uid))
-        return found
+    async def _evidence(self, outside: Outside) -> Evidence:
+        """Read after the lists: what is listed and has no row had none since."""
+        rows = {row["uid"]: row for row in await self._store.project("Machine", **FIELDS)}
+        rowless = {thing.uid for thing in outside.things if thing.uid not in rows}
+        return Evidence(
+            rows=rows,
+            routes=await stamps(self._store),
+            paused=await self._paused(),
+            tombstones=await self._tombstones.find(uid for uid in rowless if uid is not None),
+        )
 
-    async def _volumes(self) -> list[Orphan]:
-        """Our volumes in our apps."""
-        found: list[Orphan] = []
-        async for page in self._fly.iter_org_volumes(call=self._call):
-            for volume in page.volumes:
-                uid = names.uid_of_app(self._installation, volume.app_name)
-                if uid is not None and names.uid_of_volume(volume.name) == uid:
-                    found.append(Orphan("volume", volume.app_name, volume.id, uid))
-        return found
+    async def _paused(self) -> frozenset[UUID]:
+        rows = await self._store.database.fetch(
+            "SELECT uid FROM objects WHERE annotations->>%s = 'true'", PAUSED
+        )
+        return frozenset(row["uid"] for row in rows)
 
-    async def _machines(self) -> list[Orphan]:
-        """Our Fly machines."""
-        found: list[Orphan] = []
-        async for page in self._fly.iter_org_machines(call=self._call):
-            for machine in page.machines:
-                uid = names.marked_uid(self._installation, machine.metadata)
-                if uid is not None:
-                    found.append(Orphan("machine", machine.app_name, machine.id, uid))
-        return found
+    async def _read_platform(self) -> Platform | None:
+        try:
+            platform = await self._store.find(Platform, PLATFORM)
+        except InvalidError:
+            return None
+        self._platform = None if platform is None else platform.uid
+        return platform
 
-    def _ripe(self, orphans: Iterable[Orphan | str]) -> list[Orphan | str]:
+    def _is_lenient(self, platform: Platform) -> bool:
+        """Whether an operator lets go, for now, what would be kept for caution."""
+        until = platform.metadata.annotations.get(COLLECT)
+        if until is None:
+            return False
+        try:
+            moment = datetime.fromisoformat(until)
+            holds = self._store.clock.now() < moment
+        except (ValueError, TypeError):
+            self._tell("CollectInvalid", f"{COLLECT} is not a moment as in RFC 3339", warning=True)
+            return False
+        if holds:
+            log.warning("collecting without caution", until=until)
+            self._tell("CollectForced", f"without caution until {until}", warning=True)
+        return holds
+
+    def _ripe(self, orphans: Iterable[Thing]) -> list[Thing]:
         """Those that have been orphans in every look of the grace."""
         now = self._store.clock.now()
         self._since = {each: self._since.get(each, now) for each in sorted(orphans, key=str)}
         return [each for each, since in self._since.items() if now >= since + GRACE]
 
-    async def _remove_all(self, ripe: list[Orphan], listed: list[Orphan]) -> None:
-        """Remove orphans one by one, unless there are so many that rows must have been lost."""
-        apps = sum(orphan.kind == "app" for orphan in ripe)
-        all_apps = sum(thing.kind == "app" for thing in listed)
-        if apps > MANY and apps * SHARE > all_apps:
-            log.error("too many orphans: were rows lost? removing nothing", apps=apps, of=all_apps)
+    def _allowed(
+        self, ripe: Sequence[Thing], outside: Outside, evidence: Evidence
+    ) -> Sequence[Thing]:
+        """Those that may go without an operator's word."""
+        unknown = [thing for thing in ripe if not evidence.known(thing)]
+        if unknown:
+            self._refuse(
+                f"{len(unknown)} things carry our mark and were never in this database "
+                f"(such as {unknown[0]}): another database's, or newer than a backup"
+            )
+        forced = [thing for thing in ripe if evidence.forced(thing)]
+        others = [thing for thing in ripe if evidence.known(thing) and thing not in forced]
+        if lost := too_many(others, outside.things):
+            self._refuse(f"too many orphans, were rows lost? {', '.join(lost)}")
+            return forced
+        return forced + others
+
+    def _refuse(self, why: str) -> None:
+        log.error("not collecting", why=why)
+        self._tell("NotCollecting", f"{why}; {COLLECT} on the platform lets them go", warning=True)
+
+    def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record an event on the platform, if it has a row."""
+        if self._platform is not None:
+            self._recorder.event(
+                PLATFORM_KEY,
+                self._platform,
+                "Warning" if warning else "Normal",
+                reason,
+                message,
+            )
+
+    async def _try_to_remove(self, thing: Thing) -> None:
+        try:
+            removed = await self._remove(thing)
+        except (NotFound, Forbidden):
+            removed = False
+        except ProviderError as error:
+            log.warning("cannot remove an orphan", orphan=str(thing), error=str(error))
             return
-        for orphan in ripe:
-            try:
-                removed = await self._remove(orphan)
-            except (NotFound, Forbidden):
-                removed = False
-            except ProviderError as error:
-                log.warning("cannot remove an orphan", orphan=orphan.id, error=str(error))
-                continue
-            self._since.pop(orphan)
-            if removed:
-                log.info("removed an orphan", kind=orphan.kind, orphan=orphan.id)
+        self._since.pop(thing, None)
+        if removed:
+            log.info("removed an orphan", kind=thing.kind, orphan=thing.id, uid=str(thing.uid))
 
-    async def _remove(self, orphan: Orphan) -> bool:
+    async def _remove(self, thing: Thing) -> bool:
         """Remove one after reading its row and itself once more; returns whether it was done."""
-        row = await self._store.project_one("Machine", orphan.uid, **FIELDS)
-        if not orphan.unwanted(row):
+        if thing.kind == "entry":
+            return await self._remove_entry(thing)
+        if thing.uid is None:
             return False
-        match orphan.kind:
+        row = await self._store.project_one("Machine", thing.uid, **FIELDS)
+        if not thing.unwanted(row) or thing.uid in await self._paused():
+            return False
+        match thing.kind:
             case "app":
-                return await self._remove_app(orphan)
+                removed = await self._remove_app(thing)
             case "volume":
-                return await self._remove_volume(orphan, row)
+                removed = await self._remove_volume(thing, row)
             case "machine":
-                return await self._remove_machine(orphan)
+                removed = await self._remove_machine(thing)
+        if removed and row is not None:
+            key = Key("Machine", row["namespace"], row["name"])
+            self._recorder.event(
+                key, thing.uid, "Warning", "Collected", f"{thing}: not the one on record"
+            )
+        elif removed:
+            self._tell("Collected", f"{thing}: its row is gone")
+        return removed
 
-    async def _remove_app(self, orphan: Orphan) -> bool:
-        found = await self._fly.get_app(orphan.app, call=self._call)
+    async def _remove_app(self, thing: Thing) -> bool:
+        found = await self._fly.get_app(thing.app, call=self._call)
         if found.organization != self._fly.org:
             return False
-        await self._fly.delete_app(orphan.app, call=self._call)
+        await self._fly.delete_app(thing.app, call=self._call)
         return True
 
-    async def _remove_volume(self, orphan: Orphan, row: Row | None) -> bool:
+    async def _remove_volume(self, thing: Thing, row: Row | None) -> bool:
         """Only a volume that came after the recorded one is a leak: an older one may hold data."""
         if row is None:
             return False
-        found = await self._fly.get_volume(orphan.app, orphan.id, call=self._call)
-        recorded = await self._fly.get_volume(orphan.app, row["volume"], call=self._call)
-        if names.uid_of_volume(found.name) != orphan.uid:
+        found = await self._fly.get_volume(thing.app, thing.id, call=self._call)
+        recorded = await self._fly.get_volume(thing.app, row["volume"], call=self._call)
+        if names.uid_of_volume(found.name) != thing.uid:
             return False
         if found.attached_machine_id or found.created_at is None or recorded.created_at is None:
             return False
         if found.created_at <= recorded.created_at:
             return False
-        await self._fly.delete_volume(orphan.app, orphan.id, call=self._call)
+        await self._fly.delete_volume(thing.app, thing.id, call=self._call)
         return True
 
-    async def _remove_machine(self, orphan: Orphan) -> bool:
-        found = await self._fly.get_machine(orphan.app, orphan.id, call=self._call)
-        if names.marked_uid(self._installation, found.metadata) != orphan.uid:
+    async def _remove_machine(self, thing: Thing) -> bool:
+        found = await self._fly.get_machine(thing.app, thing.id, call=self._call)
+        if names.marked_uid(self._installation, found.metadata) != thing.uid:
             return False
-        await self._fly.destroy_machine(orphan.app, orphan.id, force=True, call=self._call)
+        await self._fly.destroy_machine(thing.app, thing.id, force=True, call=self._call)
         return True
 
-    async def _remove_entries(self, subdomains: list[str]) -> None:
-        """Remove entries whose route is still missing when read once more."""
-        if not subdomains:
+    async def _remove_entry(self, thing: Thing) -> bool:
+        """Remove an entry whose route is still missing when read once more."""
+        if await self._store.find_row(Key("Route", "", thing.id)) is not None:
+            return False
+        removed = not await self._edge.remove_orphans([thing.id], self._call)
+        if removed:
+            self._tell("Collected", f"{thing}: its route is gone")
+        return removed
+
+    async def _note_gone(self, outside: Outside) -> None:
+        """Take down from the chase the tombstones of which nothing was seen for the grace."""
+        if not outside.complete:
             return
-        routes = await stamps(self._store)
-        gone = [name for name in subdomains if name not in routes]
-        left = await self._edge.remove_orphans(gone, self._call)
-        for name in set(gone) - left:
-            self._since.pop(name, None)
-            log.info("removed an orphan", kind="entry", orphan=PREFIX + name)
+        now = self._store.clock.now()
+        unseen = await self._tombstones.standing() - {thing.uid for thing in outside.things}
+        self._unseen = {uid: self._unseen.get(uid, now) for uid in unseen}
+        gone = [uid for uid, since in self._unseen.items() if now >= since + GRACE]
+        if gone:
+            await self._tombstones.note_gone(gone, now)
 
     async def _remove_ownerless(self) -> None:
-        """Ask for the deletion of rows whose controlling owner is gone."""
+        """Ask for the deletion of rows whose controlling owner is gone, unless they are paused."""
+        paused = await self._paused()
         for key, uid in await self._store.ownerless():
+            if uid in paused:
+                continue
             try:
                 await self._store.delete(
                     KINDS[key.kind], key.name, key.namespace, uid=uid, fence=self._fence
@@ -228,3 +277,4 @@ class Collector:
             except (NotFoundError, ConflictError):
                 continue
             log.info("deleted an ownerless row", key=str(key))
+            self._recorder.event(key, uid, "Normal", "Ownerless", "its owner is gone")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tests.simulation.collection import COLLECTIONS
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.transitions import TRANSITIONS
 
-LIVES = SCENARIOS | MONKEYS | FAILURES | LOSSES | TRANSITIONS
+LIVES = SCENARIOS | MONKEYS | FAILURES | LOSSES | COLLECTIONS | TRANSITIONS

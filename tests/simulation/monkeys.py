@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
+from controller.collector import COLLECT
 from controller.machine import names
+from crds.meta import ObjectMeta
+from crds.platform import PLATFORM, Platform
 from deploy.local.simulators.kv.store import Entry
 from tests.simulation.scenarios import Scenario, sign_up
 from tests.simulation.world import OK, World
@@ -134,7 +136,10 @@ async def second_machine(world: World) -> None:
 
 
 async def unmarked_things(world: World) -> None:
-    """What carries no mark of ours is never touched, wherever it is."""
+    """What carries no mark of ours is never touched, wherever it is, by whatever word."""
+    lenient = {COLLECT: (world.now() + timedelta(days=1)).isoformat()}
+    meta = ObjectMeta(name=PLATFORM, annotations=lenient)
+    await world.store.create(Platform(metadata=meta))
     await sign_up(world)
     app = await world.app_name()
     world.fly.seed_foreign_app(THIRD, org=world.fly.org)
@@ -157,24 +162,6 @@ async def unmarked_things(world: World) -> None:
     assert world.kv.get("route:other") is not None
     assert neighbour in world.fly.apps
     world.kv.monkey_delete("route:other")
-
-
-async def orphans(world: World) -> None:
-    """An app and an entry with our mark and no row are collected after the grace, not before."""
-    await sign_up(world)
-    name = "inv-sim-" + "a" * 26
-    await world.call_fly("POST", "/apps", {"app_name": name, "org_slug": world.fly.org})
-    entry = {"instance": None, "state": "running"}
-    marks = {"installation": "sim", "uid": "x", "stamp": 1}
-    world.kv.put("route:ghost", Entry(json.dumps(entry).encode(), marks))
-
-    async def collected() -> bool:
-        return name not in world.fly.apps and world.kv.get("route:ghost") is None
-
-    await world.pass_time(NOT_BEFORE)
-    assert name in world.fly.apps
-    assert world.kv.get("route:ghost") is not None
-    await world.until(collected, "collected", within=COLLECTED_WITHIN.total_seconds())
 
 
 async def host_lost(world: World) -> None:
@@ -246,7 +233,6 @@ MONKEYS: dict[str, Scenario] = {
         entry_overwritten,
         second_machine,
         unmarked_things,
-        orphans,
         impostor,
         request_while_stopped,
         host_lost,

@@ -210,12 +210,17 @@ MUTANTS: dict[str, Mutant] = {
     "collector-hasty": Mutant(
         "the collector has no grace",
         replaced("controller.collector.GRACE", AT_ONCE),
-        (Run("orphans"),),
+        (Run("late_leftovers"),),
     ),
     "collector-greedy": Mutant(
         "the collector takes other installations' apps for ours",
         replaced("controller.machine.names.uid_of_app", mutations.uid_of_any_app),
         (Run("unmarked_things"),),
+    ),
+    "collector-gullible": Mutant(
+        "the collector removes what this database never knew",
+        replaced("controller.orphans.Evidence.known", lambda *_: True),
+        (Run("empty_database"),),
     ),
     "stamp-stands": Mutant(
         "an entry's stamp does not grow",

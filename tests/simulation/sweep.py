@@ -28,7 +28,7 @@ RESYNCS = 10
 RESYNC_SECONDS = 5.0
 COLLECTED_WITHIN = timedelta(minutes=30)
 LIMIT_SECONDS = 6 * 3600.0
-TABLES = "objects, object_log, leases, heartbeats, events, secrets"
+TABLES = "objects, object_log, leases, heartbeats, events, secrets, tombstones"
 # What differs between two runs that came to the same: identities, moments, counters.
 MASKED = re.compile(
     r"(?i)(uid|.*time(stamp)?|.*At|since|.*Since|.*Until|stamp|id|ids|version|resourceVersion|generation"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.collection import COLLECTIONS
 from tests.simulation.conftest import Tally
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
@@ -36,3 +37,11 @@ def test_loss(url: str, tally: Tally, loss: str) -> None:
     tally.runs += 1
 
     assert live(url, LOSSES[loss]).effects
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_collection(url: str, tally: Tally, collection: str) -> None:
+    """The collector removes what this database let go of, and leaves what it does not know."""
+    tally.runs += 1
+
+    assert live(url, COLLECTIONS[collection]).effects
