@@ -13,13 +13,26 @@ AccountState = Literal["Active", "Suspended", "Quarantined"]
 
 
 class Quota(Model):
-    """How much one account may have at once."""
+    """How much one account may have at once.
+
+    Attributes:
+        workspaces: The most workspaces.
+    """
 
     workspaces: int = Field(default=1, ge=0)
 
 
 class AccountSpec(Model):
-    """Who the user is and what they may do."""
+    """Who the user is and what they may do.
+
+    Attributes:
+        email: Where the user is reached.
+        first_name: The user's first name, from which a subdomain is suggested.
+        last_name: The user's last name.
+        plan: What the user pays for.
+        state: Whether what is theirs may run; quarantine also withdraws routes and revokes tokens.
+        quota: How much they may have at once.
+    """
 
     email: str = Field(min_length=3, max_length=320)
     first_name: str = Field(default="", max_length=100)
@@ -32,7 +45,11 @@ class AccountSpec(Model):
 
 
 class AccountStatus(Status):
-    """What the account has."""
+    """What the account has.
+
+    Attributes:
+        workspaces: How many workspaces.
+    """
 
     workspaces: int = 0
 

@@ -32,7 +32,13 @@ Region = Annotated[str, AfterValidator(_known_region)]
 
 
 class MachineSize(Model):
-    """A machine's processors and memory, in Fly's own terms."""
+    """A machine's processors and memory, in Fly's own terms.
+
+    Attributes:
+        cpu_kind: Whether the processors are shared with other machines.
+        cpus: How many processors.
+        memory_mb: Memory in MiB; its bounds depend on the kind and number of processors.
+    """
 
     cpu_kind: Literal["shared", "performance"] = "shared"
     cpus: Literal[1, 2, 4, 8, 16] = 1

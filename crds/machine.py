@@ -15,7 +15,12 @@ Power = Literal["Running", "Asleep", "Stopped"]
 
 
 class VolumeSpec(Model):
-    """The disk that survives everything but deletion."""
+    """The disk that survives everything but deletion.
+
+    Attributes:
+        size_gb: Its size in GB; it never shrinks.
+        path: Where the machine finds it.
+    """
 
     size_gb: int = Field(default=1, ge=1, le=500)
     path: str = Field(default="/data", pattern=r"^/[A-Za-z0-9_./-]+$")
@@ -27,6 +32,18 @@ class MachineSpec(Model):
     `Asleep` is stopped, but the provider's proxy may start it on a request and that is not drift;
     `Stopped` stays stopped.
     A process that runs and started before `restart_at` is restarted once.
+
+    Attributes:
+        power: Whether it shall run.
+        account: The account that it belongs to.
+        image: The container image that it runs.
+        region: Fly's code of the region where it runs.
+        size: How many processors and how much memory it has.
+        volume: Its disk.
+        port: The port on which the image answers.
+        env: Variables of its environment; secrets have no place here.
+        recreate: Whether another region means a new, empty machine or is refused.
+        restart_at: What started before this moment is restarted once.
     """
 
     power: Power = "Running"
@@ -77,6 +94,9 @@ class VolumeStatus(Observed):
     """The Fly volume as last read.
 
     Attributes:
+        id: Fly's id of the volume.
+        region: The region where it is.
+        size_gb: Its size in GB.
         used: Whether a machine may have written to it.
         missing_since: Since when it has not been found; None while it is.
     """
@@ -138,6 +158,11 @@ class MachineStatus(Status):
     """What runs.
 
     Attributes:
+        app: The Fly app.
+        volume: The Fly volume.
+        instance: The Fly machine.
+        intent: What is about to be done outside.
+        restarts: Its crashes.
         url: Where the provider's proxy answers for it.
         resting_since: Since when it has been stopped because the spec said so.
         woken_at: When a sleeping machine was found started again.

@@ -109,7 +109,16 @@ class Observed(Model):
 
 
 class Condition(Observed):
-    """One observable fact about an object, as the Kubernetes conventions define it."""
+    """One observable fact about an object, as the Kubernetes conventions define it.
+
+    Attributes:
+        type: What the fact is about, CamelCase, such as `Ready`.
+        status: Whether it holds.
+        reason: Why, in one CamelCase word for programs.
+        message: Why, in a sentence for people.
+        last_transition_time: When the status last moved.
+        observed_generation: The generation of the spec that it was observed for.
+    """
 
     type: str
     status: ConditionStatus
@@ -123,7 +132,17 @@ RetryKind = Literal["Retry", "Blocked", "Terminal", "Conflict"]
 
 
 class Retry(Observed):
-    """Why an object has not converged and what happens next, so that nobody has to read logs."""
+    """Why an object has not converged and what happens next, so that nobody has to read logs.
+
+    Attributes:
+        kind: What happens next: tried again at a time, or once something changes, or never.
+        reason: What went wrong, in one CamelCase word for programs.
+        message: The same in a sentence for people, with the provider's words.
+        attempt: How many attempts in a row have failed.
+        next_at: When the next attempt is due.
+        provider: The provider that refused or failed.
+        request_id: The provider's id of the request, for its support.
+    """
 
     kind: RetryKind
     reason: str
@@ -135,7 +154,14 @@ class Retry(Observed):
 
 
 class Status(Observed):
-    """What every kind's status has."""
+    """What every kind's status has.
+
+    Attributes:
+        observed_generation: The newest generation of the spec that was acted upon.
+        phase: One word that sums it up for people; programs read the conditions.
+        conditions: The facts that were observed, one a type.
+        retry: Why it has not converged; absent when it has, or is about to.
+    """
 
     observed_generation: int = 0
     phase: str = "Pending"

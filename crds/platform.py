@@ -13,21 +13,40 @@ PLATFORM = "platform"
 
 
 class Caps(Model):
-    """Limits of the fleet, so that a mistake or an attack cannot bankrupt the operator."""
+    """Limits of the fleet, so that a mistake or an attack cannot bankrupt the operator.
+
+    Attributes:
+        machines: The most machines.
+        monthly_spend_usd: The most that the fleet may cost in USD a month.
+    """
 
     machines: int = Field(default=100, ge=0)
     monthly_spend_usd: float = Field(default=500.0, ge=0)
 
 
 class Incident(Model):
-    """The switch for the "we're experiencing issues" page."""
+    """The switch for the "we're experiencing issues" page.
+
+    Attributes:
+        active: Whether visitors see the page.
+        message: What it tells them.
+    """
 
     active: bool = False
     message: str = Field(default="", max_length=500)
 
 
 class PlatformSpec(Model):
-    """Defaults, caps and the incident switch."""
+    """Defaults, caps and the incident switch.
+
+    Attributes:
+        image: The container image of workspaces that name none.
+        size: The size of workspaces that name none.
+        region: The region of workspaces that name none.
+        volume_gb: The size in GB of the disk of workspaces that name none.
+        caps: Limits of the fleet.
+        incident: The incident switch.
+    """
 
     image: str = Field(default="registry.fly.io/counterspell:latest", min_length=1, max_length=512)
     size: CheckedSize = Field(default_factory=MachineSize)

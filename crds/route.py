@@ -16,14 +16,26 @@ RouteState = Literal[
 
 
 class RouteTarget(Model):
-    """The workspace and the machine behind the subdomain; both live in the account's namespace."""
+    """The workspace and the machine behind the subdomain; both live in the account's namespace.
+
+    Attributes:
+        workspace: The workspace's name.
+        machine: The machine's name.
+    """
 
     workspace: str
     machine: str
 
 
 class RouteSpec(Model):
-    """Whose name it is and where it leads; neither target nor redirect means only reserved."""
+    """Whose name it is and where it leads; neither target nor redirect means only reserved.
+
+    Attributes:
+        account: The account that has the name.
+        target: What the name leads to.
+        redirect_to: The subdomain that took this one's place, and to which visitors are sent.
+        redirect_until: When that ends and the name is free again.
+    """
 
     account: str = Field(min_length=1)
     target: RouteTarget | None = None
@@ -32,7 +44,19 @@ class RouteSpec(Model):
 
 
 class RouteEntry(Observed):
-    """What the edge reads: the value in Workers KV (docs/protocols.md)."""
+    """What the edge reads: the value in Workers KV (docs/protocols.md).
+
+    Attributes:
+        version: The version of this form.
+        stamp: The stamp of the status that it was written for.
+        route: The uid of the route, by which an entry is known as ours.
+        account: The account whose user may visit.
+        state: What visitors get to see.
+        target: The URL that requests are forwarded to.
+        machine: The uid of the machine.
+        instance: Fly's id of the machine.
+        redirect: The subdomain that visitors are sent to.
+    """
 
     version: Literal[1] = 1
     stamp: int = 0
@@ -53,6 +77,7 @@ class RouteStatus(Status):
             is an old writer's.
         entry: The entry that the edge was last asked to hold; None once it is withdrawn.
         published: Whether the provider confirmed `entry` (or its removal).
+        published_at: When it last did.
     """
 
     stamp: int = 0

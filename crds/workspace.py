@@ -29,7 +29,16 @@ Recreate = Literal["Never", "OnRegionChange"]
 
 
 class WorkspaceSpec(Model):
-    """What the user wants; None means the platform's default, which may change later."""
+    """What the user wants; what is left out is the platform's default, which may change later.
+
+    Attributes:
+        power: Whether it shall run; a running one still sleeps while nobody uses it.
+        subdomain: The name under which it answers; nobody else can have it.
+        region: Fly's code of the region where it runs.
+        size: How many processors and how much memory it has.
+        image: The container image that it runs.
+        volume_gb: The size of its disk in GB; a disk never shrinks.
+    """
 
     power: Literal["Running", "Stopped"] = "Running"
     # When its user last asked for it to run: counts as activity, so it wakes one that is asleep.
