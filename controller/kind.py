@@ -52,6 +52,9 @@ class KindReconciler(ABC, Generic[R]):
     async def remove(self, scope: Scope[R]) -> Result | None:
         """Take away everything outside; None when nothing is left and the row may go."""
 
+    async def restrain(self, request: Request) -> None:
+        """Do what must be done for an object whose spec is broken; by default nothing."""
+
     def scope(self, resource: R, request: Request) -> Scope[R]:
         """What one reconcile of an object works in."""
         return Scope(self.store, self.recorder, resource, request)
@@ -92,6 +95,7 @@ class KindReconciler(ABC, Generic[R]):
         except InvalidError as error:
             row = await self.store.find_row(request.key)
             if row is None or row["deletion_timestamp"] is None:
+                await self.restrain(request)
                 raise Terminal("InvalidSpec", str(error)) from error
             return without_spec(self.kind, row)  # type: ignore[return-value]  # the same
 

@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from controller.engine import Blocked, EventRecorder, Result
+from controller.engine import Blocked, EventRecorder, Request, Result
 from controller.kind import KindReconciler
 from controller.scope import Scope
 from crds.account import Account
-from crds.errors import AlreadyExistsError
+from crds.errors import AlreadyExistsError, InvalidError
 from crds.fleet import one, tally
 from crds.machine import Machine, MachineSpec, Power, VolumeSpec
 from crds.meta import Key, ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
 from crds.route import Route, RouteSpec, RouteTarget
 from crds.store import Store
+from crds.store.rows import without_spec
 from crds.tracing import TRACEPARENT
 from crds.workspace import REDIRECT_DAYS, Workspace, WorkspaceStatus
 
@@ -44,15 +45,19 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         self._public_url = public_url
 
     async def converge(self, scope: Scope[Workspace]) -> Result:
-        """Check what the account may have, claim the name, keep the machine, tell the state."""
-        meta = scope.object.metadata
+        """Apply the power, check what the account may have, claim the name, keep the machine.
+
+        The power comes first: whatever else is wrong, a quarantined machine stops, an idle one
+        sleeps.
+        """
         account = await self._account(scope)
+        machine = await self._machine(scope.request, runs=account.spec.state == "Active")
+        power, idle_at = await self._power(scope, account, machine)
+        machine = await self._apply_power(scope, account, machine, power)
         platform = await self._platform()
-        machine = await self.store.find(Machine, meta.name, meta.namespace)
         if machine is None:
             await self._check_caps(scope, account, platform)
         await self._keep_routes(scope)
-        power, idle_at = await self._power(scope, account, machine)
         machine = await self._keep_machine(scope, platform, machine, power)
         self._tell(scope, account, machine, idle_at)
         if idle_at is None:
@@ -71,6 +76,49 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         for row in rows:
             await scope.ask_deletion(row)
         return Result(requeue_after=REMOVAL_POLL_SECONDS) if rows else None
+
+    async def restrain(self, request: Request) -> None:
+        """Stop the machine of a workspace whose own spec is broken, if its account must not run."""
+        account = await self.store.find_row(Key("Account", "", request.key.namespace))
+        if account is None or account["spec"].get("state", "Active") == "Active":
+            return
+        machine = await self._machine(request, runs=False)
+        if machine is not None and not machine.deleting and machine.spec.power != "Stopped":
+            machine.spec.power = "Stopped"
+            await self.store.update(machine, fence=request.fence)
+
+    async def _machine(self, request: Request, *, runs: bool) -> Machine | None:
+        """The workspace's machine; one that must not run gets another spec for a broken one.
+
+        Raises:
+            InvalidError: Its spec is broken, and it may run.
+        """
+        key = Key("Machine", request.key.namespace, request.key.name)
+        try:
+            return await self.store.find(Machine, key.name, key.namespace)
+        except InvalidError:
+            row = await self.store.find_row(key)
+            if runs or row is None:
+                raise
+        machine = without_spec(Machine, row)
+        machine.spec = _at_rest(machine)
+        return await self.store.update(machine, fence=request.fence)
+
+    async def _apply_power(
+        self,
+        scope: Scope[Workspace],
+        account: Account,
+        machine: Machine | None,
+        power: Power,
+    ) -> Machine | None:
+        """Have the machine, if there is one, do what it should, before anything can be refused."""
+        if account.spec.state != "Active":
+            scope.object.status.phase = account.spec.state
+        if machine is None or machine.deleting or machine.spec.power == power:
+            return machine
+        machine.spec.power = power
+        self._pass_trace(scope, machine.metadata)
+        return await self.store.update(machine, fence=scope.request.fence)
 
     async def _account(self, scope: Scope[Workspace]) -> Account:
         account = await self.store.find(Account, scope.object.metadata.namespace)
@@ -279,6 +327,19 @@ def _volume_gb(workspace: Workspace, platform: PlatformSpec, machine: Machine | 
     if workspace.spec.volume_gb is not None:
         return workspace.spec.volume_gb
     return machine.spec.volume.size_gb if machine is not None else platform.volume_gb
+
+
+def _at_rest(machine: Machine) -> MachineSpec:
+    """A spec that wishes for nothing but rest."""
+    volume = machine.status.volume
+    platform = PlatformSpec()
+    return MachineSpec(
+        power="Stopped",
+        account=machine.metadata.namespace,
+        image=platform.image,
+        region=volume.region if volume else platform.region,
+        volume=VolumeSpec(size_gb=volume.size_gb if volume else platform.volume_gb),
+    )
 
 
 def _restart_at(machine: Machine | None, now: datetime) -> datetime | None:

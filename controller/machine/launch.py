@@ -15,7 +15,13 @@ from controller.providers import (
     NameTaken,
     NotFound,
 )
-from controller.providers.fly import GONE_VOLUME_STATES, AddressType, FlyMachine, Volume
+from controller.providers.fly import (
+    GONE_VOLUME_STATES,
+    TERMINAL_STATES,
+    AddressType,
+    FlyMachine,
+    Volume,
+)
 from crds.machine import AppStatus, InstanceStatus, VolumeStatus
 
 ADDRESSES: tuple[AddressType, ...] = ("shared_v4", "v6")
@@ -109,7 +115,8 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     Raises:
         RetryLater: An earlier try may still show.
     """
-    if scope.object.status.volume is not None:
+    resting = not _needs_a_machine(scope) and scope.object.status.intent is None
+    if scope.object.status.volume is not None or resting:
         return None
     volume = await _find_volume(scope, tools) if pending(scope, "volumes.create") else None
     if volume is None:
@@ -161,9 +168,15 @@ async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
 
 
 async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
-    """The machine; its name is unique in its app, so a second one cannot come to be."""
+    """The machine; its name is unique in its app, so a second one cannot come to be.
+
+    What shall be stopped needs none: to make it would be to start it.
+    """
     status = scope.object.status
     if status.instance is not None:
+        return None
+    if not _needs_a_machine(scope):
+        await _find_launched(scope, tools)
         return None
     config = desired_config(scope.object, tools, scope.volume.id)
     machine = await _create_instance(scope, tools, config)
@@ -180,6 +193,35 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     await scope.store.heartbeats.reset_health(scope.uid)
     await scope.save()
     return None
+
+
+def _needs_a_machine(scope: MachineScope) -> bool:
+    """Whether there has to be one; to be stopped, none is needed."""
+    return scope.object.spec.power != "Stopped"
+
+
+async def _find_launched(scope: MachineScope, tools: Tools) -> None:
+    """A creation of which nobody knows the outcome may have started a machine all the same.
+
+    Raises:
+        RetryLater: It may still show.
+    """
+    if pending(scope, "machines.create"):
+        await find_unrecorded(scope, tools)
+        if scope.object.status.instance is None:
+            await_evidence(scope)
+            scope.object.status.intent = None
+
+
+async def find_unrecorded(scope: MachineScope, tools: Tools) -> None:
+    """Put on record the machine that a try of ours made without our hearing of it."""
+    for machine in await tools.fly.list_machines(scope.app, call=scope.call):
+        uid = names.marked_uid(tools.installation, machine.metadata)
+        if uid == scope.uid and machine.state not in TERMINAL_STATES:
+            scope.object.status.instance = InstanceStatus(
+                id=machine.id, version=machine.version, state=machine.state, since=scope.now
+            )
+            scope.object.status.intent = None
 
 
 async def _create_instance(

@@ -21,7 +21,7 @@ async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
     Raises:
         NotFound: It answers 404.
     """
-    if scope.seen is None and at_rest(scope, tools):
+    if scope.object.status.instance is None or (scope.seen is None and at_rest(scope, tools)):
         return None
     try:
         machine = scope.seen or await tools.fly.get_machine(

@@ -21,6 +21,9 @@ DOWN = frozenset({"stopped", "suspended", "failed"})
 
 async def apply_power(scope: MachineScope, tools: Tools) -> Wait | None:
     """Bring the machine to the power that the spec asks for."""
+    if scope.object.status.instance is None:
+        rest(scope, "Stopped")
+        return None
     if scope.seen is None:
         return None
     match scope.object.spec.power:
@@ -138,7 +141,7 @@ async def _sleep(scope: MachineScope, tools: Tools) -> Wait | None:
     status, machine = scope.object.status, scope.fly_machine
     await _set_cordon(scope, tools, cordoned=False)
     if machine.state in DOWN:
-        _rest(scope, "Asleep")
+        rest(scope, "Asleep")
         return None
     if status.resting_since is None:
         return await _halt(scope, tools)
@@ -153,7 +156,7 @@ async def _stop(scope: MachineScope, tools: Tools) -> Wait | None:
     machine = scope.fly_machine
     await _set_cordon(scope, tools, cordoned=True)
     if machine.state in DOWN:
-        _rest(scope, "Stopped")
+        rest(scope, "Stopped")
         return None
     scope.object.status.resting_since = None
     return await _halt(scope, tools)
@@ -171,7 +174,8 @@ async def _halt(scope: MachineScope, tools: Tools) -> Wait:
     return Wait(0)
 
 
-def _rest(scope: MachineScope, phase: str) -> None:
+def rest(scope: MachineScope, phase: str) -> None:
+    """Note that the machine is down because it should be."""
     status = scope.object.status
     status.phase = phase
     status.healthy_since = status.unreachable_since = None

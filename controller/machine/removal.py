@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from controller.machine import names
 from controller.machine.intent import await_evidence, effect, pending
+from controller.machine.launch import find_unrecorded
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import NotFound
 from controller.providers.fly import TERMINAL_STATES
-from crds.machine import InstanceStatus
 from crds.route import Route
 
 POLL_SECONDS = 2.0
@@ -31,7 +30,7 @@ async def await_withdrawal(scope: MachineScope, _: Tools) -> Wait | None:
 async def destroy_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     """Destroy the machine, also one that was made without our hearing of it."""
     if scope.object.status.instance is None and pending(scope, "machines.create"):
-        await _find_unrecorded(scope, tools)
+        await find_unrecorded(scope, tools)
     instance = scope.object.status.instance
     if instance is None:
         return None
@@ -52,16 +51,6 @@ async def destroy_instance(scope: MachineScope, tools: Tools) -> Wait | None:
             return None
     instance.state, instance.since = "destroying", scope.now
     return Wait(POLL_SECONDS)
-
-
-async def _find_unrecorded(scope: MachineScope, tools: Tools) -> None:
-    for machine in await tools.fly.list_machines(scope.app, call=scope.call):
-        uid = names.marked_uid(tools.installation, machine.metadata)
-        if uid == scope.uid and machine.state not in TERMINAL_STATES:
-            scope.object.status.instance = InstanceStatus(
-                id=machine.id, version=machine.version, state=machine.state, since=scope.now
-            )
-            scope.object.status.intent = None
 
 
 async def delete_volume(scope: MachineScope, tools: Tools) -> Wait | None:

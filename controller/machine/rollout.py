@@ -116,7 +116,9 @@ async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None
 
 async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     """A volume can grow; it cannot shrink."""
-    wanted, volume = scope.object.spec.volume.size_gb, scope.volume
+    wanted, volume = scope.object.spec.volume.size_gb, scope.object.status.volume
+    if volume is None:
+        return None
     if wanted < volume.size_gb:
         scope.condition(
             "ShrinkRefused",

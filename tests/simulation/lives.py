@@ -6,7 +6,8 @@ from tests.simulation.collection import COLLECTIONS
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
 from tests.simulation.monkeys import MONKEYS
+from tests.simulation.quarantines import QUARANTINES
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.transitions import TRANSITIONS
 
-LIVES = SCENARIOS | MONKEYS | FAILURES | LOSSES | COLLECTIONS | TRANSITIONS
+LIVES = SCENARIOS | MONKEYS | FAILURES | LOSSES | COLLECTIONS | QUARANTINES | TRANSITIONS

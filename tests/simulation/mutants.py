@@ -237,6 +237,16 @@ MUTANTS: dict[str, Mutant] = {
         restarts_again,
         (Run("restart"),),
     ),
+    "power-last": Mutant(
+        "what is blocked is not stopped by a quarantine",
+        replaced("controller.workspace.WorkspaceReconciler._apply_power", mutations.leave_power),
+        (Run("quarantined_and_blocked"),),
+    ),
+    "launches-stopped": Mutant(
+        "what shall be stopped is started when it is made",
+        replaced(f"{LAUNCH}._needs_a_machine", lambda _: True),
+        (Run("quarantined_and_lost"),),
+    ),
     "crashes-remembered": Mutant(
         "a crash loop is never forgotten",
         replaced(f"{HEALTH}._forget_crashes", lambda _: None),

@@ -9,6 +9,7 @@ from tests.simulation.conftest import Tally
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
 from tests.simulation.monkeys import MONKEYS
+from tests.simulation.quarantines import QUARANTINES
 from tests.simulation.sweep import live
 
 # Hours of virtual time each.
@@ -45,3 +46,11 @@ def test_collection(url: str, tally: Tally, collection: str) -> None:
     tally.runs += 1
 
     assert live(url, COLLECTIONS[collection]).effects
+
+
+@pytest.mark.parametrize("quarantine", QUARANTINES)
+def test_quarantine(url: str, tally: Tally, quarantine: str) -> None:
+    """What must not run does not, whatever else is wrong."""
+    tally.runs += 1
+
+    assert live(url, QUARANTINES[quarantine]).effects
