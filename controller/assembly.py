@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -39,6 +39,7 @@ from controller.engine import (
 from controller.machine import MachineReconciler
 from controller.machine.agent import AgentClient
 from controller.machine.tools import Tools
+from controller.metrics import DatabaseWatch, EventMetrics, FleetWatch, LeakMetrics
 from controller.observer import Observer
 from controller.platform import PlatformReconciler
 from controller.probes import Prober
@@ -91,6 +92,22 @@ class Clouds:
     agent_env: Mapping[str, str]
 
 
+class Told:
+    """What Prometheus is told beyond the engine and the providers."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: EventRecorder,
+        ping: Callable[[], Awaitable[None]],
+        registry: CollectorRegistry,
+    ) -> None:
+        self.fleet = FleetWatch(store, registry)
+        self.leaks = LeakMetrics(registry)
+        self.database = DatabaseWatch(ping, store.database.pool, registry)
+        EventMetrics(recorder, registry)
+
+
 class Replica:
     """One replica of the controller.
 
@@ -136,9 +153,14 @@ class Replica:
         self.router = Router(self.controllers)
         self.watch = self._watch()
         self._keep_incident_current()
+        # Nobody looks at the fleet where nobody asks what was seen.
+        told = None if registry is None else Told(store, self.recorder, self._ping, registry)
+        self._leaks = None if told is None else told.leaks
+        duties = [("collector", self._collect), ("compaction", self._compact)]
+        duties += [] if told is None else [("fleet", told.fleet.run)]
         leaders = [
             Leader(duty, run, LeaseKeeper(store.leases, name, pace.timing, now), rng=rng)
-            for duty, run in (("collector", self._collect), ("compaction", self._compact))
+            for duty, run in duties
         ]
         self.manager = Manager(
             controllers=self.controllers,
@@ -150,6 +172,7 @@ class Replica:
                 self.prober,
                 EdgeWatch(self.edge, store, self._wake),
                 *self._resyncs(pace.resync),
+                *([] if told is None else [told.database]),
             ],
             leaders=leaders,
             ping=self._ping,
@@ -257,6 +280,7 @@ class Replica:
             self.recorder,
             self._clouds.installation,
             grip,
+            self._leaks,
         ).run()
 
     async def _compact(self, _: Grip) -> None:

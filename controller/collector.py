@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import anyio
@@ -34,6 +36,19 @@ PLATFORM_KEY = Key("Platform", "", PLATFORM)
 log = structlog.get_logger("invoker.collector")
 
 
+class Listener(Protocol):
+    """Is told what the collector finds and does."""
+
+    def saw(self, orphans: Counter[str]) -> None:
+        """So many things of each sort were unwanted at this look."""
+
+    def removed(self, kind: str) -> None:
+        """A thing of this sort was removed."""
+
+    def refused(self) -> None:
+        """Something was kept for caution."""
+
+
 class Collector:
     """Lists the cloud before the rows, and removes marked things that nobody wants.
 
@@ -49,6 +64,7 @@ class Collector:
         recorder: Where events go.
         installation: Whose marks count.
         grip: The leader's right to act.
+        listener: Who is told, if anybody.
     """
 
     def __init__(
@@ -59,6 +75,7 @@ class Collector:
         recorder: EventRecorder,
         installation: str,
         grip: Grip,
+        listener: Listener | None = None,
     ) -> None:
         self._fly = fly
         self._edge = edge
@@ -71,6 +88,7 @@ class Collector:
         self._since: dict[Thing, datetime] = {}
         self._unseen: dict[UUID, datetime] = {}
         self._platform: UUID | None = None
+        self._listener = listener
 
     async def run(self) -> None:
         """Collect every few minutes, for ever; whatever fails is tried again then."""
@@ -93,6 +111,8 @@ class Collector:
         if platform is not None and platform.metadata.annotations.get(PAUSED) == "true":
             return
         ripe = self._ripe(evidence.orphans(outside.things))
+        if self._listener is not None:
+            self._listener.saw(Counter(thing.kind for thing in self._since))
         lenient = platform is not None and self._is_lenient(platform)
         for thing in ripe if lenient else self._allowed(ripe, outside, evidence):
             await self._try_to_remove(thing)
@@ -165,6 +185,8 @@ class Collector:
 
     def _refuse(self, why: str) -> None:
         log.error("not collecting", why=why)
+        if self._listener is not None:
+            self._listener.refused()
         self._tell("NotCollecting", f"{why}; {COLLECT} on the platform lets them go", warning=True)
 
     def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
@@ -188,6 +210,8 @@ class Collector:
             return
         self._since.pop(thing, None)
         if removed:
+            if self._listener is not None:
+                self._listener.removed(thing.kind)
             log.info("removed an orphan", kind=thing.kind, orphan=thing.id, uid=str(thing.uid))
 
     async def _remove(self, thing: Thing) -> bool:

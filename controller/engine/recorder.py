@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -61,6 +61,8 @@ class EventRecorder:
         capacity: int = 10_000,
     ) -> None:
         self.dropped = 0
+        self.reasons = Counter[str]()
+        """How often each reason was given, whether or not the event was kept."""
         self._table = table
         self._clock = clock
         self._flush_every = flush_every
@@ -78,6 +80,7 @@ class EventRecorder:
             reason: One CamelCase word for programs.
             message: A sentence for people, without secrets.
         """
+        self.reasons[reason] += 1
         message = message[:MESSAGE_LIMIT]
         same = (uid, type_, reason, message)
         now = self._clock.now()
