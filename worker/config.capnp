@@ -23,11 +23,13 @@ const edge :Workerd.Worker = (
   globalOutbound = "machines",
   durableObjectNamespaces = [
     (className = "Limiter", uniqueKey = "invoker-edge-limiter", enableSql = true),
+    (className = "Tally", uniqueKey = "invoker-edge-tally", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "objects"),
   bindings = [
     (name = "ROUTES", kvNamespace = "kv"),
     (name = "LIMITER", durableObjectNamespace = "Limiter"),
+    (name = "TALLY", durableObjectNamespace = "Tally"),
     (name = "API", service = "api"),
     (name = "AUTH", service = "auth"),
     (name = "API_URL", text = $api_url),

@@ -8,7 +8,10 @@ export default defineConfig({
       miniflare: {
         compatibilityDate: "2026-08-01",
         kvNamespaces: ["ROUTES"],
-        durableObjects: { LIMITER: { className: "Limiter", useSQLite: true } },
+        durableObjects: {
+          LIMITER: { className: "Limiter", useSQLite: true },
+          TALLY: { className: "Tally", useSQLite: true },
+        },
       },
     }),
   ],

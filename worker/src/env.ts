@@ -1,9 +1,12 @@
 import type { Limiter } from "./limiter.ts";
+import type { Tally } from "./tally.ts";
 
 /** What the runtime gives the Worker; docs/protocols.md lists both deployments. */
 export interface Env {
   ROUTES: KVNamespace;
   LIMITER: DurableObjectNamespace<Limiter>;
+  /** Adds up the metrics; without it nothing is counted. */
+  TALLY?: DurableObjectNamespace<Tally>;
   /** The API as a service of the same workerd; absent on Cloudflare. */
   API?: Fetcher;
   /** Where `JWKS_URL` is reached in workerd, whose own outbound is the machines' proxy. */

@@ -1,10 +1,11 @@
 import type { State } from "./entry.ts";
+import type { Outcome } from "./outcomes.ts";
 
 /** One thing the edge has to tell instead of the machine. */
 export interface Notice {
   status: number;
-  /** For programs: the last part of the problem's type. */
-  code: string;
+  /** For programs: the last part of the problem's type; for the count, the outcome. */
+  code: Outcome;
   title: string;
   detail: string;
   /** Seconds after which it is worth asking again. */
@@ -17,7 +18,7 @@ export interface Notice {
   signOut?: boolean;
 }
 
-function notice(status: number, code: string, title: string, detail: string): Notice {
+function notice(status: number, code: Outcome, title: string, detail: string): Notice {
   return { status, code, title, detail };
 }
 

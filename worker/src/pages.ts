@@ -1,6 +1,7 @@
 import { isUpgrade } from "./headers.ts";
 import { html, type Markup, page } from "./html.ts";
 import type { Notice } from "./notices.ts";
+import { mark } from "./outcomes.ts";
 
 /** Whether people will read the answer. */
 export function wantsHtml(request: Request): boolean {
@@ -16,6 +17,10 @@ export function isNavigation(request: Request): boolean {
 
 /** A notice as a page for people, as problem details (RFC 9457) for programs. */
 export function tell(request: Request, notice: Notice, next?: string): Response {
+  return mark(told(request, notice, next), notice.code);
+}
+
+function told(request: Request, notice: Notice, next?: string): Response {
   const headers = new Headers({ "cache-control": "no-store", vary: "Accept" });
   if (notice.retryAfter !== undefined) headers.set("retry-after", String(notice.retryAfter));
   if (notice.status === 401) headers.set("www-authenticate", 'Bearer realm="invoker"');

@@ -6,8 +6,10 @@ import { originOf, parseHost } from "./host.ts";
 import { identify, type User } from "./identity.ts";
 import { explain } from "./incident.ts";
 import * as notices from "./notices.ts";
+import { mark, outcomeOf } from "./outcomes.ts";
 import { isNavigation, tell } from "./pages.ts";
 import { type Lookup, lookUp, refresh } from "./route.ts";
+import { countStale } from "./tally.ts";
 import { type Outcome, wakeByApi, wakeByRequest } from "./wake.ts";
 
 /** One request on its way to one user's machine. */
@@ -20,6 +22,11 @@ interface Visit {
 
 /** Answers a request on a user's subdomain. */
 export async function serveWorkspace(visit: Visit): Promise<Response> {
+  const response = await serveRoute(visit);
+  return outcomeOf(response) === undefined ? mark(response, "forwarded") : response;
+}
+
+async function serveRoute(visit: Visit): Promise<Response> {
   const { env, request, subdomain } = visit;
   const found = await freshest(visit, await lookUp(env, subdomain));
   if (found.kind !== "found") return say(visit, unknown(found));
@@ -82,6 +89,7 @@ async function serveRunning(
   if (response !== null && !isUnreachable(response)) return machineAnswer(visit, response, user);
   const found = again ? await refresh(env, visit.subdomain, entry) : null;
   if (found !== null && hasMoved(found, entry)) {
+    countStale(env, visit.ctx);
     if (isRepeatable(request) && found.kind === "found" && found.entry !== null) {
       await response?.body?.cancel();
       return serveEntry(visit, found.entry, user, false);
@@ -89,7 +97,7 @@ async function serveRunning(
     if (response === null || isNavigation(request)) return say(visit, afterMove(found));
   }
   // A program is given the machine's own words; to a person they are an empty page.
-  if (response !== null && !isNavigation(request)) return response;
+  if (response !== null && !isNavigation(request)) return mark(response, "not-answering");
   await response?.body?.cancel();
   return say(visit, notices.notAnswering);
 }
@@ -134,7 +142,8 @@ async function renamed(visit: Visit, entry: Entry): Promise<Response> {
   const { pathname, search } = new URL(request.url);
   const location = originOf(env, subdomain) + pathname + search;
   // Not to be kept: the old name may become somebody else's.
-  return new Response(null, { status: 308, headers: { location, "cache-control": "no-store" } });
+  const headers = { location, "cache-control": "no-store" };
+  return mark(new Response(null, { status: 308, headers }), "redirected");
 }
 
 function redirectSubdomain(env: Env, redirect: string): string | null {
