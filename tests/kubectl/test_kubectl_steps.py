@@ -26,6 +26,18 @@ def test_the_script_is_long_enough_to_mean_something() -> None:
     assert len(SCRIPT) == len({topic.name for topic in SCRIPT})
 
 
+def test_expectations_are_sequences_of_texts() -> None:
+    """A text alone would be taken for a sequence of letters, which match everywhere."""
+    steps = [step for topic in SCRIPT for step in topic.steps]
+
+    assert not [
+        step.command
+        for step in steps
+        for expressions in (step.prints, step.says, step.hides, step.until, step.meanwhile)
+        if isinstance(expressions, str)
+    ]
+
+
 @pytest.mark.parametrize(
     ("step", "problem"),
     [

@@ -81,11 +81,12 @@ DELETING: Final = Topic(
         ),
         Step(
             command="delete ws f -n $ns --cascade=orphan",
-            guarantee="orphaning deletion is understood",
-            prints=(r'"f" deleted',),
+            guarantee="what an object owns outside goes with it: orphaning is refused",
+            code=1,
+            says=(r"^Error from server \(BadRequest\): .*cannot be orphaned",),
         ),
         Step(
-            command="delete ws -n $ns --field-selector metadata.name=g",
+            command="delete ws -n $ns --field-selector spec.subdomain=${sub}g",
             guarantee="a selection by field is deleted",
             prints=(r'"g" deleted',),
         ),

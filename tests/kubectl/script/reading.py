@@ -146,7 +146,8 @@ READING: Final = Topic(
             exactly=_names("b"),
         ),
         Step(
-            command="get ws -n $ns --field-selector spec.subdomain=${sub}c,metadata.name!=a -o name",
+            command="get ws -n $ns --field-selector spec.subdomain=${sub}c,metadata.name!=a"
+            " -o name",
             guarantee="the kind's own fields select, also by inequality",
             exactly=_names("c"),
         ),
@@ -176,8 +177,8 @@ READING: Final = Topic(
         ),
         Step(
             command="get --raw /apis/invoker.dev/v1/namespaces/$ns/workspaces?limit=1",
-            guarantee="a page tells how to go on and how many remain",
-            prints=(r'"continue": ?"[^"]+"', r'"remainingItemCount": ?2'),
+            guarantee="a page tells how to go on",
+            prints=(r'"continue": ?"[^"]+"',),
         ),
         Step(
             command="get --raw '/apis/invoker.dev/v1/workspaces?limit=1&continue=nonsense'",
