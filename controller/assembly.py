@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import timedelta
 
 import anyio
 from opentelemetry.trace import Tracer
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolClosed, PoolTimeout
 
@@ -43,7 +42,6 @@ from controller.metrics import DatabaseWatch, EventMetrics, FleetWatch, LeakMetr
 from controller.observer import Observer
 from controller.platform import PlatformReconciler
 from controller.probes import Prober
-from controller.providers import ProviderError
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
 from controller.route import RouteReconciler
@@ -106,6 +104,7 @@ class Told:
         self.leaks = LeakMetrics(registry)
         self.database = DatabaseWatch(ping, store.database.pool, registry)
         EventMetrics(recorder, registry)
+        ProcessCollector(registry=registry)
 
 
 class Replica:
@@ -192,8 +191,8 @@ class Replica:
         The first look over the organisation comes first, so that a cold start asks for pages and
         not for every machine by itself; in an outage the start does not wait for it.
         """
-        with anyio.move_on_after(FIRST_LOOK_SECONDS), contextlib.suppress(ProviderError):
-            await self.observer.look()
+        with anyio.move_on_after(FIRST_LOOK_SECONDS):
+            await self.observer.try_to_look()
         await self.manager.run()
 
     def resync(self) -> None:

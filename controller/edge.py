@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import NamedTuple
 
 import anyio
@@ -12,7 +13,7 @@ import structlog
 from psycopg import Error as DatabaseError
 
 from controller.providers import Call, Priority, ProviderError, RateLimited
-from controller.providers.cloudflare import KVEntry, WorkersKV
+from controller.providers.cloudflare import BULK_DEADLINE, KVEntry, WorkersKV
 from crds.clock import Clock
 from crds.meta import Key
 from crds.route import RouteEntry
@@ -32,13 +33,19 @@ log = structlog.get_logger("invoker.edge")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry to write, or to remove when `entry` is None."""
+    """An entry to write, or to remove when `entry` is None.
+
+    Attributes:
+        guard: Raises once its writer may not write any more.
+        remaining: For how many seconds its writer surely may.
+    """
 
     subdomain: str
     uid: str
     stamp: int
     entry: RouteEntry | None
     guard: Callable[[], None] | None
+    remaining: Callable[[], float] = lambda: inf
 
 
 class Listed(NamedTuple):
@@ -105,6 +112,10 @@ class Edge:
             failed = await self._kv.put_bulk([KVEntry(PLATFORM_KEY, text, metadata)], call=call)
         if failed:
             raise _refused()
+
+    async def incident(self, call: Call) -> str | None:
+        """The incident page's document as the edge has it, perhaps a minute ago."""
+        return await self._kv.get(PLATFORM_KEY, call=call)
 
     def listed(self, subdomain: str) -> Listed | None:
         """What the last listing showed under a subdomain."""
@@ -181,13 +192,15 @@ class Edge:
         if not due:
             return
         call = Call(Priority.USER)
+        # An answer that comes when somebody else may write already is not waited for.
+        within = min([BULK_DEADLINE, *(change.remaining() for _, change in due)])
         try:
             if put:
-                failed = await self._kv.put_bulk([self._entry(c) for _, c in due], call=call)
+                entries = [self._entry(change) for _, change in due]
+                failed = await self._kv.put_bulk(entries, within=within, call=call)
             else:
-                failed = await self._kv.delete_bulk(
-                    [PREFIX + c.subdomain for _, c in due], call=call
-                )
+                keys = [PREFIX + change.subdomain for _, change in due]
+                failed = await self._kv.delete_bulk(keys, within=within, call=call)
         except ProviderError as error:
             outcomes.update(dict.fromkeys((n for n, _ in due), error))
             return
@@ -228,6 +241,8 @@ class EdgeWatch:
                     self._wake(key)
             except (ProviderError, DatabaseError) as error:
                 log.warning("cannot look at the edge", error=str(error))
+            except Exception:
+                log.exception("cannot look at the edge")
             await anyio.sleep(LOOK_EVERY_SECONDS)
 
 

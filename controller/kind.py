@@ -17,7 +17,7 @@ from controller.engine import (
 )
 from controller.failures import meaning_of
 from controller.providers import ProviderError
-from controller.scope import Scope
+from controller.scope import Scope, write_status
 from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Resource, Retry, Status
 from crds.store import StatusWish, Store
@@ -126,8 +126,8 @@ class KindReconciler(ABC, Generic[R]):
             return
         status = self._failed(row, failure)
         try:
-            await self.store.write_status(
-                request.key, StatusWish(row["uid"], status, 0, request.fence)
+            await write_status(
+                self.store, request.key, StatusWish(row["uid"], status, 0, request.fence)
             )
         except (ConflictError, NotFoundError):
             # Lost the shard or the object: whoever has it now shows what holds now.

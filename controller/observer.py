@@ -22,6 +22,7 @@ PERIOD_SECONDS = 10.0
 OVERLAP = timedelta(seconds=60)
 # A full look finds what an incremental one cannot: that something is gone.
 FULL_EVERY = timedelta(minutes=10)
+FULL_AGAIN = timedelta(minutes=1)
 # Evidence older than this decides nothing.
 FRESH_SECONDS = 60.0
 
@@ -35,6 +36,7 @@ class View(NamedTuple):
     version: str
     updated_at: datetime | None
     key: Key | None
+    region: str
 
 
 class Observer:
@@ -59,24 +61,38 @@ class Observer:
         self._installation = installation
         self._wake = wake
         self._views: dict[str, View] = {}
+        # When the last look began; when the last one did that lacked no region; its lacks.
         self._looked_at: datetime | None = None
+        self._complete_at: datetime | None = None
+        self._lacking: frozenset[str] = frozenset()
         self._full_at: datetime | None = None
+        self._tried_full_at: datetime | None = None
 
     def view(self, instance: str) -> View | None:
-        """A machine as last listed, or None when that was too long ago or it was not there."""
+        """A machine as last listed, or None when that was too long ago or it was not there.
+
+        Nor is there a view of what is in a region that the last look lacked.
+        """
         if self._looked_at is None:
             return None
         age = (self._clock.now() - self._looked_at).total_seconds()
-        return self._views.get(instance) if age <= FRESH_SECONDS else None
+        view = self._views.get(instance) if age <= FRESH_SECONDS else None
+        return None if view is None or view.region in self._lacking else view
 
     async def run(self) -> None:
         """Look every few seconds, for ever; an outage is waited out."""
         while True:
-            try:
-                await self.look()
-            except ProviderError as error:
-                log.warning("cannot observe", error=str(error))
+            await self.try_to_look()
             await anyio.sleep(PERIOD_SECONDS)
+
+    async def try_to_look(self) -> None:
+        """Look once; what goes wrong is logged."""
+        try:
+            await self.look()
+        except ProviderError as error:
+            log.warning("cannot observe", error=str(error))
+        except Exception:
+            log.exception("cannot observe")
 
     async def look(self) -> None:
         """Look once: at everything now and then, else at what changed lately.
@@ -85,24 +101,37 @@ class Observer:
             ProviderError: The list was not read to its end; what was seen of it counts.
         """
         began = self._clock.now()
-        full = self._full_at is None or began >= self._full_at + FULL_EVERY
-        since = None if full or self._looked_at is None else self._looked_at - OVERLAP
+        full = self._is_full_look_due(began)
+        since = None if full or self._complete_at is None else self._complete_at - OVERLAP
         listed: set[str] = set()
-        complete = True
+        lacking: set[str] = set()
         call = Call(Priority.HEALTH)
         async for page in self._fly.iter_org_machines(since, call=call):
-            complete = complete and not page.error_regions
+            lacking.update(page.error_regions)
             for machine in page.machines:
                 listed.add(machine.id)
                 self._see(machine)
-        self._looked_at = began
-        if full and complete:
+        self._looked_at, self._lacking = began, frozenset(lacking)
+        if lacking:
+            log.warning("regions are lacking", regions=sorted(lacking))
+            return
+        self._complete_at = began
+        if full:
             self._full_at = began
             self._drop_all_but(listed)
 
+    def _is_full_look_due(self, now: datetime) -> bool:
+        """Whether to look at everything: now and then, and after one that lacked a region soon."""
+        if self._full_at is not None and now < self._full_at + FULL_EVERY:
+            return False
+        if self._tried_full_at is not None and now < self._tried_full_at + FULL_AGAIN:
+            return False
+        self._tried_full_at = now
+        return True
+
     def _see(self, machine: OrgMachine) -> None:
         key = self._key(machine)
-        view = View(machine.state, machine.version, machine.updated_at, key)
+        view = View(machine.state, machine.version, machine.updated_at, key, machine.region)
         before = self._views.get(machine.id)
         self._views[machine.id] = view
         if before != view and key is not None:

@@ -15,10 +15,13 @@ from controller.observer import Observer
 from crds.credentials import MachineTokens
 from crds.meta import Key
 from crds.store import Probe, Store
+from crds.store.coalesce import Coalescer
 
 # The product's rule: health every minute.
 PERIOD_SECONDS = 60.0
 AT_ONCE = 64
+# Answers of this span are noted in one statement.
+GATHER_SECONDS = 0.1
 # Phases in which a machine is expected to answer.
 EXPECTED = frozenset({"Running", "Unreachable"})
 
@@ -53,6 +56,9 @@ class Prober:
         self._owns = owns
         self._wake = wake
         self._silent: set[UUID] = set()
+        self._records = Coalescer[Probe, None](
+            self._record, limit=AT_ONCE, gather_seconds=GATHER_SECONDS
+        )
 
     async def run(self) -> None:
         """Probe every minute, for ever."""
@@ -61,6 +67,8 @@ class Prober:
                 await self.probe_all()
             except DatabaseError as error:
                 log.warning("cannot probe", error=str(error))
+            except Exception:
+                log.exception("cannot probe")
             await anyio.sleep(PERIOD_SECONDS)
 
     async def probe_all(self) -> None:
@@ -72,20 +80,11 @@ class Prober:
             instance="status.instance.id",
         )
         due = [row for row in rows if self._is_due(row)]
-        probes: list[Probe] = []
+        self._silent &= {row["uid"] for row in due}
         limiter = anyio.CapacityLimiter(AT_ONCE)
-
-        async def probe(uid: UUID, url: str, instance: str) -> None:
-            async with limiter:
-                probes.append(await self._probe(uid, url, instance))
-
         async with anyio.create_task_group() as group:
             for row in due:
-                group.start_soon(probe, row["uid"], row["url"], row["instance"])
-        if probes:
-            await self._store.heartbeats.record_probes(probes)
-        keys = {row["uid"]: Key("Machine", row["namespace"], row["name"]) for row in due}
-        self._tell(probes, keys)
+                group.start_soon(self._probe, row, limiter)
 
     def _is_due(self, row: Mapping[str, Any]) -> bool:
         """Whether a machine is ours and should answer; one that was seen down is not asked.
@@ -101,13 +100,32 @@ class Prober:
             return False
         return row["url"] is not None
 
-    async def _probe(self, uid: UUID, url: str, instance: str) -> Probe:
-        now = self._store.clock.now()
-        answer = await self._agent.heartbeat(uid, url, instance, self._tokens.issue(uid), now)
-        return Probe(uid, now, answer)
+    async def _probe(self, row: Mapping[str, Any], limiter: anyio.CapacityLimiter) -> None:
+        """Ask one machine, and note it with whatever else was answered at the time.
 
-    def _tell(self, probes: Sequence[Probe], keys: dict[UUID, Key]) -> None:
-        silent = {probe.machine for probe in probes if probe.answer is None}
-        for uid in silent ^ (self._silent & keys.keys()):
-            self._wake(keys[uid])
-        self._silent = silent
+        What is odd about one machine is nobody else's trouble.
+        """
+        uid, now = row["uid"], self._store.clock.now()
+        try:
+            async with limiter:
+                answer = await self._agent.heartbeat(
+                    uid, row["url"], row["instance"], self._tokens.issue(uid), now
+                )
+            await self._records.submit(Probe(uid, now, answer))
+        except DatabaseError as error:
+            log.warning("cannot note a probe", machine=str(uid), error=str(error))
+        except Exception:
+            log.exception("cannot probe", machine=str(uid))
+        else:
+            self._tell(uid, Key("Machine", row["namespace"], row["name"]), silent=answer is None)
+
+    async def _record(self, probes: Sequence[Probe]) -> Sequence[None]:
+        await self._store.heartbeats.record_probes(probes)
+        return [None] * len(probes)
+
+    def _tell(self, uid: UUID, key: Key, *, silent: bool) -> None:
+        """Wake the key of a machine that stopped or began to answer."""
+        if silent == (uid in self._silent):
+            return
+        self._silent ^= {uid}
+        self._wake(key)

@@ -149,6 +149,7 @@ class RouteReconciler(KindReconciler[Route]):
                 status.stamp,
                 status.entry,
                 scope.request.guard,
+                scope.request.remaining,
             )
         )
         status.published = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -10,12 +11,15 @@ from uuid import UUID
 from controller.engine import EventRecorder, Priority, Request
 from controller.providers import Call
 from controller.providers import Priority as CallPriority
-from crds.errors import ConflictError, NotFoundError
-from crds.meta import ConditionStatus, Resource
+from crds.errors import ConflictError, FencedError, NotFoundError
+from crds.meta import ConditionStatus, Key, Resource
 from crds.registry import KINDS
 from crds.store import StatusWish, Store
 
 R = TypeVar("R", bound=Resource)
+
+# Seconds between the tries of a write that finds its row locked.
+LOCK_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 def call_priority(priority: Priority) -> CallPriority:
@@ -132,8 +136,31 @@ class Scope(Generic[R]):
         expected = self.object.metadata.resource_version if if_unmoved else 0
         wish = StatusWish(self.uid, status, expected, self.request.fence)
         try:
-            version = await self.store.write_status(self.object.key, wish)
+            version = await write_status(self.store, self.object.key, wish)
         except NotFoundError:
             raise ConflictError(f"{self.object.key} is gone") from None
         self.object.metadata.resource_version = version
         self._written = status
+
+
+async def write_status(store: Store, key: Key, wish: StatusWish) -> int:
+    """Write a status; one that goes over any version conflicts only with a lock, and tries again.
+
+    Returns:
+        The row's resourceVersion.
+
+    Raises:
+        ConflictError: The row moved, or somebody holds its lock for longer than a moment.
+        NotFoundError: It is gone.
+        FencedError: The shard was lost.
+    """
+    for pause in LOCK_PAUSES:
+        try:
+            return await store.write_status(key, wish)
+        except FencedError:
+            raise
+        except ConflictError:
+            if wish.expected:
+                raise
+        await asyncio.sleep(pause)
+    return await store.write_status(key, wish)

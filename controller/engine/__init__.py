@@ -13,7 +13,6 @@ from controller.engine.result import DONE, Result
 from controller.engine.router import Router
 from controller.engine.shards import Shards
 from controller.engine.sources import (
-    ChannelSource,
     TimerSource,
     WatchSource,
     any_change,
@@ -24,7 +23,6 @@ __all__ = [
     "DONE",
     "Backoff",
     "Blocked",
-    "ChannelSource",
     "Controller",
     "EngineMetrics",
     "EventRecorder",

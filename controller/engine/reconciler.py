@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple, Protocol
 
 from opentelemetry.trace import INVALID_SPAN, Span, format_trace_id
@@ -20,6 +21,11 @@ def _pass() -> None:
     """Nobody else can act on the key."""
 
 
+def _for_ever() -> float:
+    """The right never ends."""
+    return inf
+
+
 class Grip(NamedTuple):
     """The right to act on a key.
 
@@ -27,10 +33,12 @@ class Grip(NamedTuple):
         fence: Goes with every write; None where nobody shares the keys.
         guard: Raises FencedError once the right is not surely ours any more; asked before
             every effect outside.
+        remaining: For how many seconds it surely is ours, unless it is renewed.
     """
 
     fence: Fence | None = None
     guard: Callable[[], None] = _pass
+    remaining: Callable[[], float] = _for_ever
 
 
 class Request:
@@ -42,9 +50,10 @@ class Request:
         priority: Who waits for the outcome.
         fence: Goes with every write.
         guard: Raises FencedError once the key is not surely ours any more.
+        remaining: For how many seconds it surely is.
     """
 
-    __slots__ = ("_span", "attempt", "fence", "guard", "key", "priority")
+    __slots__ = ("_span", "attempt", "fence", "guard", "key", "priority", "remaining")
 
     def __init__(
         self,
@@ -58,7 +67,7 @@ class Request:
         self.key = key
         self.attempt = attempt
         self.priority = priority
-        self.fence, self.guard = grip or Grip()
+        self.fence, self.guard, self.remaining = grip or Grip()
         self._span = span
 
     def link(self, traceparent: str | None) -> None:

@@ -20,7 +20,6 @@ from controller.engine.leases import LeaseKeeper
 from controller.engine.reconciler import Grip
 from crds.errors import FencedError
 from crds.meta import Key
-from crds.store import Fence
 
 log = structlog.get_logger("invoker.shards")
 
@@ -82,22 +81,6 @@ class Shards:
         shard = self.shard_of(key)
         return shard not in self._leaving and self._keeper.valid(self._names[shard])
 
-    def fence(self, key: Key) -> Fence:
-        """What writes on a key carry.
-
-        Raises:
-            FencedError: The key is not surely ours.
-        """
-        return self._keeper.fence(self._names[self.shard_of(key)])
-
-    def guard(self, key: Key) -> None:
-        """Pass only while a key is surely ours.
-
-        Raises:
-            FencedError: It is not.
-        """
-        self._keeper.check(self._names[self.shard_of(key)])
-
     def begin(self, key: Key) -> Grip | None:
         """Take a key in hand, which keeps its shard here until `end`; None if it is not ours."""
         shard = self.shard_of(key)
@@ -108,7 +91,11 @@ class Shards:
         except FencedError:
             return None
         self._busy[shard] += 1
-        return Grip(fence, partial(self._keeper.check, fence.lease, fence.epoch))
+        return Grip(
+            fence,
+            partial(self._keeper.check, fence.lease, fence.epoch),
+            partial(self._keeper.remaining, fence.lease),
+        )
 
     def end(self, key: Key) -> None:
         """Put a key back."""

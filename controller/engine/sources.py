@@ -254,32 +254,6 @@ class TimerSource:
         return portions
 
 
-class ChannelSource:
-    """Lets an observer say which keys deserve a look.
-
-    Args:
-        router: Where the keys go.
-        controller: The controller.
-    """
-
-    def __init__(self, router: Router, controller: str) -> None:
-        self._router = router
-        self._controller = controller
-
-    def push(
-        self, keys: Iterable[Key], *, priority: Priority = Priority.EVENT, delay: float = 0.0
-    ) -> None:
-        """Queue keys.
-
-        Args:
-            keys: What was observed to differ.
-            priority: Higher goes first.
-            delay: Seconds until they are due.
-        """
-        for key in keys:
-            self._router.push(self._controller, key, priority=priority, delay=delay)
-
-
 def _any_of(predicates: Sequence[Callable[[Key], bool]]) -> Callable[[Key], bool]:
     return lambda key: any(predicate(key) for predicate in predicates)
 

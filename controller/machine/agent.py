@@ -19,6 +19,8 @@ FORCE_INSTANCE = "fly-force-instance-id"
 TIMEOUT_SECONDS = 5.0
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 OK = 200
+# An agent's answer has some hundred bytes; what sends more is none.
+MOST_BYTES = 16 * 1024
 
 
 Word = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
@@ -65,10 +67,10 @@ class AgentClient:
     async def healthy(self, url: str, instance: str) -> bool:
         """Whether the machine's health endpoint answers 200."""
         try:
-            answer = await self._send("GET", url, "/health", instance)
-        except httpx.HTTPError:
+            status, _ = await self._send("GET", url, "/health", instance)
+        except (httpx.HTTPError, httpx.InvalidURL):
             return False
-        return answer.status_code == OK
+        return status == OK
 
     async def heartbeat(
         self, machine: UUID, url: str, instance: str, token: str, at: datetime
@@ -83,11 +85,11 @@ class AgentClient:
             at: The time to note.
         """
         try:
-            answer = await self._send("POST", url, "/heartbeat", instance, token)
-            if answer.status_code != OK:
+            status, body = await self._send("POST", url, "/heartbeat", instance, token)
+            if status != OK:
                 return None
-            report = Report.model_validate_json(answer.content)
-        except (httpx.HTTPError, ValidationError):
+            report = Report.model_validate_json(body)
+        except (httpx.HTTPError, httpx.InvalidURL, ValidationError):
             return None
         activity = report.last_activity_at
         # A clock that runs ahead must not keep its machine awake for ever.
@@ -96,8 +98,13 @@ class AgentClient:
 
     async def _send(
         self, method: str, url: str, path: str, instance: str, token: str | None = None
-    ) -> httpx.Response:
-        headers = {FORCE_INSTANCE: instance}
+    ) -> tuple[int, bytes]:
+        """The answer's status and body.
+
+        Raises:
+            httpx.HTTPError: There is none in time, or more of it than an agent would say.
+        """
+        headers = {FORCE_INSTANCE: instance, "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if self._gateway:
@@ -105,8 +112,21 @@ class AgentClient:
         # The client's own limit is for each read: a machine that drips would hold a probe for ever.
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await self._client.request(
+                async with self._client.stream(
                     method, (self._gateway or url) + path, headers=headers
-                )
+                ) as answer:
+                    return answer.status_code, await _read(answer)
         except TimeoutError as error:
             raise httpx.ReadTimeout("the answer did not end in time") from error
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    """The body of an answer, unless there is too much of it, or it would have to be unpacked."""
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise httpx.DecodingError("the answer is packed, which was not asked for")
+    body = b""
+    async for part in answer.aiter_bytes():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise httpx.DecodingError("the answer is too long")
+    return body

@@ -23,6 +23,9 @@ async def check_health(scope: MachineScope, tools: Tools) -> Wait | None:
     if instance is None or instance.state != "started":
         return None
     if status.phase == "Unreachable" and status.restarts.next_at is not None:
+        if await _answers_again(scope):
+            status.restarts.next_at = None
+            return await _become_ready(scope, tools)
         return await _restart(scope, tools)
     if not status.is_true("Healthy"):
         return await _become_ready(scope, tools)
@@ -36,6 +39,8 @@ async def _become_ready(scope: MachineScope, tools: Tools) -> Wait | None:
         status.phase = "Running"
         status.healthy_since = scope.now
         status.unreachable_since = None
+        # What probes saw before says nothing about the machine as it is.
+        await scope.store.heartbeats.reset_health(scope.uid)
         scope.condition("Healthy", status=True, reason="Answers")
         scope.condition("Reachable", status=True, reason="Answers")
         scope.event("Healthy", f"machine {instance.id} answers")
@@ -48,6 +53,14 @@ async def _become_ready(scope: MachineScope, tools: Tools) -> Wait | None:
         return Wait(0)
     scope.condition("Healthy", status=False, reason="NotYet", message="does not answer yet")
     return Wait(min(max(FIRST_POLL_SECONDS, waited.total_seconds() / 4), LAST_POLL_SECONDS))
+
+
+async def _answers_again(scope: MachineScope) -> bool:
+    """Whether a probe since the restart was scheduled was answered."""
+    beat = await scope.store.heartbeats.find(scope.uid)
+    scheduled = scope.object.status.restarts.last_at
+    since = None if beat is None else beat.healthy_since
+    return since is not None and scheduled is not None and since > scheduled
 
 
 async def _stay_healthy(scope: MachineScope) -> Wait | None:
@@ -87,7 +100,7 @@ async def _restart(scope: MachineScope, tools: Tools) -> Wait:
     async with effect(scope, "machines.restart"):
         await tools.fly.restart(scope.app, instance.id, call=scope.call)
     await scope.store.heartbeats.reset_health(scope.uid)
-    status.restarts.next_at = None
+    status.restarts.next_at = status.unreachable_since = None
     status.phase = "Starting"
     instance.started_at = scope.now
     scope.event("Restarted", f"machine {instance.id}")

@@ -85,7 +85,7 @@ def _new_exit(scope: MachineScope) -> ExitEvent | None:
 async def _start(scope: MachineScope, tools: Tools) -> Wait | None:
     status, instance = scope.object.status, scope.instance
     status.phase = "Starting"
-    status.healthy_since = None
+    status.healthy_since = status.unreachable_since = None
     scope.condition("Healthy", status=False, reason="Starting")
     async with effect(scope, "machines.start"):
         await tools.fly.start_machine(scope.app, instance.id, call=scope.call)

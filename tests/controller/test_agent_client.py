@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -64,3 +66,31 @@ async def test_only_the_machine_hears_its_token() -> None:
     assert seen[0].headers["host"] == "a.fly.dev"
     assert seen[0].headers["fly-force-instance-id"] == "m1"
     assert seen[0].headers["authorization"] == "Bearer 1.t"
+
+
+async def test_a_flood_is_no_answer() -> None:
+    """What sends more than an agent would say is not read to its end."""
+    read = [0]
+
+    async def flood() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            read[0] += 1
+            yield b" " * 4096
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=flood()))
+    async with AgentClient(transport) as client:
+        beat = await client.heartbeat(uuid4(), "https://a.fly.dev", "m1", "1.t", NOON)
+
+    assert beat is None
+    assert read[0] < 10
+
+
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    """A few kilobytes must not become a few hundred megabytes."""
+    packed = gzip.compress(b" " * 10_000_000 + b"{}")
+    headers = {"content-encoding": "gzip"}
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers=headers, stream=httpx.ByteStream(packed))
+    )
+    async with AgentClient(transport) as client:
+        assert await client.heartbeat(uuid4(), "https://a.fly.dev", "m1", "1.t", NOON) is None

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from controller.engine import (
-    ChannelSource,
     Controller,
     Priority,
     Router,
@@ -237,18 +236,6 @@ def test_resync_is_even_and_complete() -> None:
     assert {3} == set(counts.values())
     assert len(counts) == 1000
     assert herd < 60
-
-
-def test_channel_queues_what_an_observer_saw() -> None:
-    """An observer's keys come with the urgency that it gives them."""
-
-    async def scene(bench: Bench) -> None:
-        await bench.queued()
-        ChannelSource(bench.router, "thing").push([B, C], priority=Priority.USER)
-
-        assert [("b", Priority.USER), ("c", Priority.USER)] == await bench.queued()
-
-    _play(scene)
 
 
 def test_unknown_controller_is_an_error() -> None:

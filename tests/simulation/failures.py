@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from controller.machine import names
+from crds.errors import ConflictError
 from crds.meta import ObjectMeta
 from crds.platform import PLATFORM, Platform
 from tests.simulation.faults import Fault
@@ -24,6 +25,7 @@ BACKOFFS = (5, 10, 20, 40, 80, 160, 300, 300)
 NOTICED_WITHIN = 12.0
 OUTAGE = timedelta(minutes=10)
 FOREVER = 1e9
+PAGE_WITHIN = 330.0
 VISIBLE_AFTER = 10.0
 PROBE_SECONDS, AFTER_PROBE = 60.0, 15.0
 
@@ -176,6 +178,44 @@ async def _outage(world: World, how: Fault) -> None:
     assert {"Incident", "IncidentOver"} <= await world.events()
 
 
+async def page_overwritten(world: World) -> None:
+    """An incident page that somebody took down or put up is put right; without a row it goes."""
+    await world.store.create(Platform(metadata=ObjectMeta(name=PLATFORM)))
+    await sign_up(world)
+
+    async def up() -> bool:
+        return world.kv.get(INCIDENT) is not None
+
+    async def down() -> bool:
+        return world.kv.get(INCIDENT) is None
+
+    await _set_incident(world, active=True)
+    await world.until(up, "the page is up")
+    page = world.kv.get(INCIDENT)
+    assert page is not None
+    world.kv.monkey_delete(INCIDENT)
+    await world.until(up, "the page is up again", within=PAGE_WITHIN)
+    await _set_incident(world, active=False)
+    await world.until(down, "the page is down")
+    world.kv.put(INCIDENT, page)
+    await world.until(down, "the page is down again", within=PAGE_WITHIN)
+    await _set_incident(world, active=True)
+    await world.until(up, "the page is up")
+    await world.store.delete(Platform, PLATFORM)
+    await world.until(down, "the page went with its row")
+
+
+async def _set_incident(world: World, *, active: bool) -> None:
+    while True:
+        platform = await world.store.get(Platform, PLATFORM)
+        platform.spec.incident.active = active
+        try:
+            await world.store.update(platform)
+        except ConflictError:
+            continue
+        return
+
+
 async def slow_birth(world: World) -> None:
     """A new app that answers 404 for a while is waited for, not taken for lost."""
     create_volume = world.fly.create_volume
@@ -208,6 +248,7 @@ FAILURES: dict[str, Scenario] = {
         unhealthy,
         stuck_start,
         name_taken,
+        page_overwritten,
         slow_birth,
         fickle,
         outage_of_errors,

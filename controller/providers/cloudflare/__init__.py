@@ -1,3 +1,3 @@
-from controller.providers.cloudflare.client import KVEntry, KVKey, WorkersKV
+from controller.providers.cloudflare.client import BULK_DEADLINE, KVEntry, KVKey, WorkersKV
 
-__all__ = ["KVEntry", "KVKey", "WorkersKV"]
+__all__ = ["BULK_DEADLINE", "KVEntry", "KVKey", "WorkersKV"]

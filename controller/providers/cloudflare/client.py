@@ -108,11 +108,14 @@ class WorkersKV(ProviderClient):
         """One bucket for all: a 429 here refuses every call."""
         return "kv", self._account
 
-    async def put_bulk(self, entries: Iterable[KVEntry], *, call: Call) -> set[str]:
+    async def put_bulk(
+        self, entries: Iterable[KVEntry], *, within: float = BULK_DEADLINE, call: Call
+    ) -> set[str]:
         """Write many keys, in as few calls as the limits allow.
 
         Args:
             entries: What to write; value, metadata and expiry of each key are replaced.
+            within: Seconds for each call.
             call: On whose behalf.
 
         Returns:
@@ -120,10 +123,12 @@ class WorkersKV(ProviderClient):
         """
         failed: set[str] = set()
         for body in _chunks(_encoded(entry) for entry in entries):
-            failed |= await self._bulk("kv.put_bulk", "PUT", "/bulk", body, call)
+            failed |= await self._bulk("kv.put_bulk", "PUT", "/bulk", body, within, call)
         return failed
 
-    async def delete_bulk(self, keys: Iterable[str], *, call: Call) -> set[str]:
+    async def delete_bulk(
+        self, keys: Iterable[str], *, within: float = BULK_DEADLINE, call: Call
+    ) -> set[str]:
         """Delete many keys; an absent one counts as deleted.
 
         Returns:
@@ -131,7 +136,7 @@ class WorkersKV(ProviderClient):
         """
         failed: set[str] = set()
         for body in _chunks(json.dumps(key).encode() for key in keys):
-            failed |= await self._bulk("kv.delete_bulk", "POST", "/bulk/delete", body, call)
+            failed |= await self._bulk("kv.delete_bulk", "POST", "/bulk/delete", body, within, call)
         return failed
 
     async def list_keys(self, prefix: str = "", *, call: Call) -> AsyncIterator[Sequence[KVKey]]:
@@ -211,10 +216,10 @@ class WorkersKV(ProviderClient):
         return errors.InvalidRequest(**about)
 
     async def _bulk(
-        self, operation: str, method: str, tail: str, body: bytes, call: Call
+        self, operation: str, method: str, tail: str, body: bytes, within: float, call: Call
     ) -> set[str]:
         ask = self._ask(operation, method, tail)
-        ask.content, ask.deadline = body, BULK_DEADLINE
+        ask.content, ask.deadline = body, within
         ask.headers = {"content-type": "application/json"}
         return set((await self.fetch(_Bulk, ask, call)).result.unsuccessful_keys)
 
