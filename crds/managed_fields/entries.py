@@ -129,34 +129,20 @@ def capped(claims: Claims) -> Claims:
         (item for item in claims.items() if item[0].operation == UPDATE), key=_position
     )
     surplus = len(updates) - MAX_UPDATE_ENTRIES
-    if surplus <= 0:
-        return claims
-    # Fields belong to the version they were written in, so versions are merged apart.
-    oldest: dict[str, Owner] = {}
     for owner, claim in updates:
-        first = oldest.setdefault(claim.api_version, owner)
-        if surplus > 0 and first != owner:
-            surplus -= _absorb(claims, first, owner)
+        if surplus <= 0:
+            break
+        # Fields belong to the version they were written in, so versions are merged apart.
+        ancient = Owner.updater(ANCIENT, "", owner.api_version)
+        del claims[owner]
+        bucket = claims.get(ancient)
+        surplus -= bucket is not None
+        claims[ancient] = claim if bucket is None else _merged(bucket, claim)
     return claims
 
 
-def _absorb(claims: Claims, first: Owner, second: Owner) -> int:
-    """Merge the newer of two old claims into the bucket.
-
-    The older of the two becomes the bucket, if there is none.
-
-    Returns:
-        How many entries there are fewer.
-    """
-    ancient = Owner.updater(ANCIENT, "", second.api_version)
-    if second == ancient:
-        return 0
-    if ancient not in claims:
-        claims[ancient] = claims.pop(first)
-    taken = claims.pop(second)
-    bucket = claims[ancient]
-    claims[ancient] = taken._replace(fields=bucket.fields | taken.fields)
-    return 1
+def _merged(bucket: Claim, claim: Claim) -> Claim:
+    return claim._replace(fields=bucket.fields | claim.fields, time=max(bucket.time, claim.time))
 
 
 def accept_entries(sent: Any, live: Sequence[Json]) -> list[Json]:

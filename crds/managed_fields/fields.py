@@ -17,6 +17,9 @@ FieldSet = frozenset[Path]
 
 NOTHING: FieldSet = frozenset()
 
+# Made once: `json.dumps` would make an encoder for every element of every list.
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
 # Kubernetes' encoder escapes what could end an HTML element or a JavaScript line.
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
@@ -34,10 +37,6 @@ def key_element(key: Mapping[str, Any]) -> str:
 def value_element(value: Any) -> str:
     """The element of a set's item, which is known by its value."""
     return f"v:{_compact(value).translate(_ESCAPES)}"
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def decode(fields_v1: Any) -> FieldSet:

@@ -177,18 +177,18 @@ def children(value: Any, schema: Json) -> list[Child] | None:
 
 def fields_of(value: Json | None, schema: Json) -> Fields:
     """Every field of an object that can have an owner."""
-    walked = _walk(value or {}, schema, ())
+    walked = _walk(children(value or {}, schema) or [], ())
     return {path: field for path, field in walked if path not in _UNOWNED}
 
 
-def _walk(value: Any, schema: Json, prefix: Path) -> Iterator[tuple[Path, Field]]:
-    for child in children(value, schema) or []:
+def _walk(parts: list[Child], prefix: Path) -> Iterator[tuple[Path, Field]]:
+    for child in parts:
         path = (*prefix, child.element)
         below = children(child.value, child.schema)
         # An empty branch is all that its writer says about the field, so it has an owner itself.
-        implied = bool(below) and child.named
-        yield path, Field(child.value, below is not None, implied)
-        yield from _walk(child.value, child.schema, path)
+        yield path, Field(child.value, below is not None, bool(below) and child.named)
+        if below:
+            yield from _walk(below, path)
 
 
 def applied(fields: Fields) -> FieldSet:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from crds.managed_fields import Conflict, Json, accept_entries, apply, record_update
+from crds.managed_fields.fields import display
 from tests.support.owned_kind import LATER, SCHEMA, START, START_TEXT, Kept, thing
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -42,11 +43,23 @@ class TestClientSideApply:
     def test_annotation_stays_true(self) -> None:
         """The annotation says what was applied last, so that one can go back."""
         kept = self.client_applied({"power": "Running"})
-        config = thing({"power": "Stopped"})
+        config = thing({"power": "Stopped"}, annotations={"a": "b", LAST_APPLIED: "old"})
 
-        made = kept.apply("kubectl", config)
+        made = kept.apply("kubectl", config, force=True)
 
-        assert config == json.loads(made["metadata"]["annotations"][LAST_APPLIED])
+        assert thing({"power": "Stopped"}, annotations={"a": "b"}) == json.loads(
+            made["metadata"]["annotations"][LAST_APPLIED]
+        )
+
+    def test_annotation_is_kubectls(self) -> None:
+        """What others apply is not what kubectl last applied."""
+        kept = self.client_applied({"power": "Running"})
+
+        made = kept.apply("gitops", thing({"region": "iad"}))
+
+        assert thing({"power": "Running"}) == json.loads(
+            made["metadata"]["annotations"][LAST_APPLIED]
+        )
 
     def test_not_what_others_changed_since(self) -> None:
         """What somebody else has changed since is a conflict as ever."""
@@ -67,7 +80,16 @@ class TestClientSideApply:
             Conflict("kubectl-client-side-apply", "Update", ".spec.power", "invoker.dev/v1")
         ] == kept.refused(manager, thing({"power": "Stopped"}))
 
-    @pytest.mark.parametrize("annotation", ["", "{", "[]", "null", '{"apiVersion":"other/v1"}'])
+    @pytest.mark.parametrize(
+        "annotation",
+        [
+            "",
+            "{",
+            "[]",
+            "null",
+            json.dumps({**thing({"power": "Running"}), "apiVersion": "other/v1"}),
+        ],
+    )
     def test_unreadable_annotation(self, annotation: str) -> None:
         """An annotation that says nothing of this object excuses no conflict."""
         kept = Kept()
@@ -160,11 +182,18 @@ class TestEntries:
     def test_escapes(self) -> None:
         """Values in paths are escaped as Kubernetes' encoder does, and shown to people plain."""
         kept = Kept()
-        kept.apply("alice", thing({"tags": ["<é&>"]}))
+        config = thing({"tags": ["<é&>"], "ports": [{"port": 80, "protocol": "<"}]})
+        kept.apply("alice", config)
+        kept.apply("alice", config, now=LATER)
 
-        assert {'v:"\\u003cé\\u0026\\u003e"': {}} == kept.owned("alice")["f:spec"]["f:tags"]
-        kept.apply("alice", thing({"tags": ["<é&>"]}), now=LATER)
         assert START_TEXT == kept.entries[0]["time"]
+        assert {
+            "f:tags": {'v:"\\u003cé\\u0026\\u003e"': {}},
+            "f:ports": {
+                'k:{"port":80,"protocol":"\\u003c"}': {".": {}, "f:port": {}, "f:protocol": {}}
+            },
+        } == kept.owned("alice")["f:spec"]
+        assert '[="<é&>"]' == display(('v:"\\u003cé\\u0026\\u003e"',))
 
     def test_nameless_manager(self) -> None:
         """Who gives no name is unknown."""
@@ -175,15 +204,26 @@ class TestEntries:
 
     def test_inputs_stay(self) -> None:
         """What is passed in is never changed, and the result shares nothing with it."""
-        live, config = thing({"env": {"A": "1"}}), thing({"tags": ["a"]}, labels={"a": "b"})
-        copies = json.dumps([live, config])
-        merged, entries = apply(
-            live, config, [], manager="a", force=False, now=START, schema=SCHEMA
-        )
-        merged["spec"]["env"]["A"] = merged["spec"]["tags"][0] = "changed"
-        record_update(live, config, entries, manager="a", now=START, schema=SCHEMA)
+        live = thing({"command": ["run"]}, {"phase": "Ready"}, managedFields=[ENTRY])
+        config = thing({"limits": {"cpu": 1}}, {"phase": "Pending"}, labels={"a": "b"})
+        given = json.dumps([live, config])
 
-        assert copies == json.dumps([live, config])
+        for subresource in ("", "status"):
+            merged, entries = apply(
+                live,
+                config,
+                [ENTRY],
+                manager="a",
+                force=False,
+                now=START,
+                schema=SCHEMA,
+                subresource=subresource,
+            )
+            merged["spec"]["command"].append("changed")
+            record_update(live, config, entries, manager="a", now=START, schema=SCHEMA)
+
+        merged["metadata"]["labels"] = {}
+        assert given == json.dumps([live, config])
 
     def test_bad_shapes_are_left_to_validation(self) -> None:
         """A configuration of the wrong shape is merged as it is: validation will name it."""

@@ -41,9 +41,10 @@ class TestUpdate:
         assert [START_TEXT, LATER_TEXT] == [entry["time"] for entry in kept.entries]
 
     def test_no_change(self) -> None:
-        """An update that changes no field changes no entry, whatever else it moves."""
+        """An update that changes no field changes no entry, not even one of a stranger's."""
         kept = Kept()
         kept.apply("alice", thing({"power": "Running"}))
+        kept.entries.append({**kept.entries[0], "fieldsV1": {"f:spec": {"f:gone": {}}}})
         before = list(kept.entries)
 
         kept.update("bob", thing({"power": "Running", "region": None}, generation=9), now=LATER)
@@ -91,10 +92,13 @@ class TestUpdate:
         """Ten updaters are told apart; the oldest of more are one."""
         kept = Kept()
         spec: Json = {}
+        counts = []
         for number in range(13):
             spec = {**spec, f"more{number}": number}
             kept.update(f"m{number}", thing(spec), now=START + timedelta(minutes=number))
+            counts.append(len(kept.entries))
 
+        assert 10 == max(counts)
         assert ["ancient-changes", *(f"m{number}" for number in range(4, 13))] == [
             entry["manager"] for entry in kept.entries
         ]
@@ -102,6 +106,33 @@ class TestUpdate:
             "f:spec": {".": {}, **{f"f:more{number}": {} for number in range(4)}}
         } == kept.owned("ancient-changes")
         assert "2026-03-01T12:03:00Z" == kept.entries[0]["time"]
+
+    def test_ancient_changes_gather(self) -> None:
+        """Old updates join those that were merged before, wherever these stand in time."""
+        names = ["m0", "m1", "ancient-changes", *(f"m{number}" for number in range(2, 11))]
+        spec = {f"by-{name}": 1 for name in names}
+        entries: list[Json] = [
+            {
+                "manager": name,
+                "operation": "Update",
+                "apiVersion": "invoker.dev/v1",
+                "time": f"2026-03-01T12:{minute:02}:00Z",
+                "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:spec": {f"f:by-{name}": {}}},
+            }
+            for minute, name in enumerate(names)
+        ]
+        kept = Kept(thing(spec), entries)
+
+        kept.update("m10", thing({**spec, "power": "Running"}), now=START + timedelta(hours=1))
+
+        assert ["ancient-changes", *(f"m{number}" for number in range(2, 11))] == [
+            entry["manager"] for entry in kept.entries
+        ]
+        assert {
+            "f:spec": {f"f:by-{name}": {} for name in ("ancient-changes", "m0", "m1")}
+        } == kept.owned("ancient-changes")
+        assert "2026-03-01T12:02:00Z" == kept.entries[0]["time"]
 
     def test_appliers_are_not_capped(self) -> None:
         """Entries of appliers stay, however many: each is needed to take its fields back."""
