@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import signal
+import asyncio
 import sys
-from types import FrameType
-from typing import NoReturn
 
-import uvicorn
+import uvloop
 
-from api.app import build
+from api.serving import NotStartedError, serve
 from api.settings import Settings
 from crds.logs import configure
 from crds.settings import SettingsError
 from crds.tracing import tracing
-
-GRACE_SECONDS = 10
-
-
-def _leave(_: int, __: FrameType | None) -> NoReturn:
-    # uvicorn raises the signal that ended it once more: it must not kill us before spans are sent.
-    sys.exit(0)
 
 
 def main() -> int:
@@ -34,26 +25,16 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure(settings.log_format, settings.log_level)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-    with tracing(settings.otlp_endpoint, service="invoker-api") as provider:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                build(settings, tracing=provider),
-                host=settings.host,
-                port=settings.port,
-                loop="uvloop",
-                http="httptools",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-            )
-        )
-        server.run()
-    return 0 if server.started else 3
+    configure(settings.log_format)
+    with (
+        tracing(settings.otlp_endpoint, service="invoker-api") as provider,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        try:
+            runner.run(serve(settings, provider))
+        except NotStartedError:
+            return 3
+    return 0
 
 
 if __name__ == "__main__":

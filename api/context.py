@@ -13,12 +13,16 @@ import structlog
 from httpx_aiohttp import AiohttpTransport
 from starlette.requests import Request
 
+from api.access import Authenticator
+from api.access.issuer import open_id_connect
 from api.hub import Hub
 from api.keys import KeySet
+from api.kubernetes.feed import Feed
 from api.routing import RoutingCache
 from api.settings import Settings
 from api.supabase import Supabase
 from api.tokens import Verifier
+from crds.access import AccessTokens
 from crds.clock import Clock
 from crds.credentials import MachineTokens
 from crds.errors import AlreadyExistsError
@@ -43,6 +47,9 @@ class Api:
     verifier: Verifier
     routing: RoutingCache
     hub: Hub
+    authenticator: Authenticator
+    feed: Feed
+    cipher: Cipher
 
 
 def api_of(request: Request) -> Api:
@@ -82,7 +89,19 @@ async def opened(
         hub = Hub(store, await MachineTokens.load(store, cipher))
         routing = RoutingCache(store)
         await stack.enter_async_context(routing.following())
-        yield Api(settings, store, supabase, _verifier(settings, supabase, store), routing, hub)
+        verifier = _verifier(settings, supabase, store)
+        oidc = await stack.enter_async_context(open_id_connect(settings, store.clock, transport))
+        yield Api(
+            settings=settings,
+            store=store,
+            supabase=supabase,
+            verifier=verifier,
+            routing=routing,
+            hub=hub,
+            authenticator=Authenticator(store, AccessTokens(store), verifier, oidc),
+            feed=await stack.enter_async_context(Feed(store).running()),
+            cipher=cipher,
+        )
 
 
 async def _migrate(url: str) -> None:

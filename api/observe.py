@@ -133,5 +133,6 @@ class Exchange:
 
     async def answer(self, receive: Receive, problem: Problem) -> None:
         """Answer with a problem, unless an answer has begun."""
+        self.on_start = None
         if not self._started:
             await problem.response(self.scope["path"])(self.scope, receive, self.send)

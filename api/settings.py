@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import json
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
-from crds.settings import Port, ProcessSettings, Secret
+from crds.access import Role
+from crds.settings import HttpUrl, Port, ProcessSettings, Secret
+
+
+def _split(value: Any) -> Any:
+    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
+def _roles(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('must be JSON such as {"group": "support"}') from None
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+RolesByGroup = Annotated[dict[str, Role], NoDecode, BeforeValidator(_roles)]
 
 
 class Settings(ProcessSettings):
@@ -22,3 +41,13 @@ class Settings(ProcessSettings):
     edge_token: Annotated[SecretStr, Field(min_length=16)] = Field(alias="INVOKER_EDGE_TOKEN")
     host: str = Field(default="127.0.0.1", alias="INVOKER_API_HOST")
     port: Port = Field(default=8080, alias="INVOKER_API_PORT")
+    kubernetes_port: Port = Field(default=6443, alias="INVOKER_KUBERNETES_PORT")
+    # Further names and addresses by which operators reach the port, for its certificate.
+    kubernetes_names: CommaSeparated = Field(default=(), alias="INVOKER_KUBERNETES_NAMES")
+    # Where certificates and a kubeconfig for this machine go; without it nothing is kept.
+    kubernetes_state: Path | None = Field(default=None, alias="INVOKER_KUBERNETES_STATE")
+    # An issuer of operators' tokens beside Supabase.
+    oidc_issuer: HttpUrl | None = Field(default=None, alias="INVOKER_OIDC_ISSUER")
+    oidc_audience: str = Field(default="invoker", alias="INVOKER_OIDC_AUDIENCE", min_length=1)
+    oidc_claim: str = Field(default="groups", alias="INVOKER_OIDC_CLAIM", min_length=1)
+    oidc_roles: RolesByGroup = Field(default_factory=dict, alias="INVOKER_OIDC_ROLES")

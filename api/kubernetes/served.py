@@ -98,6 +98,7 @@ class Wish:
         dry_run: Do everything and keep nothing.
         manager: The field manager.
         subresource: `status`, `scale` or empty.
+        applied: The body's field managers are those of a server-side apply.
     """
 
     identity: Identity
@@ -105,6 +106,7 @@ class Wish:
     dry_run: bool = False
     manager: str = "unknown"
     subresource: str = ""
+    applied: bool = False
 
 
 class Source(Protocol):

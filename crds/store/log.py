@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from datetime import datetime
 
 from psycopg.rows import DictRow
@@ -32,6 +32,11 @@ class Log:
         )
         return int(rows[0]["newest"])
 
+    async def horizon(self) -> int:
+        """The newest compacted version: what is not newer cannot be watched from."""
+        rows = await self._database.fetch("SELECT compacted FROM log_horizon")
+        return int(rows[0]["compacted"])
+
     async def tail(self, kinds: Collection[str] | None, since: int) -> AsyncIterator[WatchEvent]:
         """Every change after `since`, in order, for ever; BOOKMARKs tell of other kinds' changes.
 
@@ -45,7 +50,7 @@ class Log:
             if rows and kinds is not None and rows[-1]["kind"] not in kinds:
                 yield _bookmark(rows[-1])
 
-    async def batches(self, since: int) -> AsyncIterator[Sequence[WatchEvent]]:
+    async def batches(self, since: int) -> AsyncGenerator[Sequence[WatchEvent], None]:
         """The same of every kind, as many at a time as there are; an empty one after each wait.
 
         Raises:

@@ -12,6 +12,7 @@ HOST: Final = "127.0.0.1"
 
 PORTS: Final = {
     "api": 8080,
+    "kubernetes": 6443,
     "controller": 8081,
     "edge": 8787,
     "postgres": 5433,

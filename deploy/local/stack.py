@@ -112,7 +112,7 @@ class Stack:
         """The parts whose ports this run takes."""
         simulated = self.simulated()
         return [
-            *("api", "controller", "edge"),
+            *("api", "kubernetes", "controller", "edge"),
             *([] if self.has_database else ["postgres"]),
             *simulated,
             *(["proxy"] if "fly" in simulated else []),
@@ -235,6 +235,8 @@ class Stack:
             "INVOKER_EDGE_PUBLIC_PORT": str(settings.ports["edge"]),
             "INVOKER_API_URL": settings.url("api"),
             "INVOKER_API_PORT": str(settings.ports["api"]),
+            "INVOKER_KUBERNETES_PORT": str(settings.ports["kubernetes"]),
+            "INVOKER_KUBERNETES_STATE": str(settings.state),
             "INVOKER_CONTROLLER_PORT": str(settings.ports["controller"]),
             "INVOKER_ENCRYPTION_KEYS": keys.encryption_keys,
             "INVOKER_EDGE_TOKEN": keys.edge_token,

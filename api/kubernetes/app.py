@@ -1,0 +1,262 @@
+"""The application behind the operators' port: from a request to what answers it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import psycopg
+import structlog
+from opentelemetry.trace import Tracer
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from api.access import Identity
+from api.context import Api
+from api.kubernetes import discovery, reviews
+from api.kubernetes.authorization import check, identify
+from api.kubernetes.bodies import read_object
+from api.kubernetes.door import Door, opened, template_of
+from api.kubernetes.errors import (
+    NO_STORE,
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    expired,
+    invalid,
+    method_not_allowed,
+    no_such_path,
+    not_found,
+    unauthorized,
+)
+from api.kubernetes.lists import list_answer, object_answer, read_page
+from api.kubernetes.objects import check_envelope
+from api.kubernetes.options import form_of, list_options, write_options
+from api.kubernetes.paths import Target, target_of
+from api.kubernetes.scale import scale_of
+from api.kubernetes.selectors import parse
+from api.kubernetes.served import Json, Served, Source, Wish
+from api.kubernetes.watches import Watch
+from api.kubernetes.writes import Writer, Written
+from api.metrics import Metrics
+from api.observe import TEMPLATE, Observed
+from crds.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ExpiredError,
+    InvalidError,
+    NotFoundError,
+    StoreError,
+)
+
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def build_kubernetes(main: Starlette, tracer: Tracer) -> Starlette:
+    """The operators' application beside the product's, whose context it shares.
+
+    Args:
+        main: The product's application, started before this one.
+        tracer: Makes the spans of requests.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        api: Api = main.state.api
+        async with opened(api) as door:
+            app.state.door = door
+            yield
+
+    metrics: Metrics = main.state.metrics
+    return Starlette(
+        routes=[Route("/{path:path}", _serve, methods=METHODS)],
+        middleware=[Middleware(Observed, metrics=metrics, tracer=tracer)],
+        lifespan=lifespan,
+    )
+
+
+async def _serve(request: Request) -> Response:
+    """Answer one request, refusals included."""
+    door: Door = request.app.state.door
+    target = target_of(request.url.path)
+    try:
+        identity = await identify(request, door.api.authenticator)
+        structlog.contextvars.bind_contextvars(subject=identity.subject)
+        if target is None:
+            return await _serve_path(request, door, identity)
+        return await _serve_target(request, door, identity, target)
+    except ApiError as error:
+        return error.response()
+    except StoreError as error:
+        return _of_store(error, target).response()
+    except (psycopg.OperationalError, psycopg.errors.LockNotAvailable):
+        message = "the database does not answer at present"
+        return ApiError(503, "ServiceUnavailable", message, retry_after=2).response()
+
+
+def _of_store(error: StoreError, target: Target | None) -> ApiError:
+    """What the store refused, in Kubernetes' words."""
+    resource, name = ("", "")
+    if target is not None:
+        resource = f"{target.plural}.{target.group}" if target.group else target.plural
+        name = target.name or str(error).rpartition("/")[2]
+    match error:
+        case NotFoundError():
+            return not_found(resource, name)
+        case AlreadyExistsError():
+            return already_exists(resource, name)
+        case InvalidError():
+            return invalid(resource, "", name, error.causes)
+        case ExpiredError():
+            return expired(f"too old resource version: {error}")
+        case ConflictError():
+            return conflict(resource, name, "the object has been modified; please try again")
+    raise error
+
+
+async def _serve_path(request: Request, door: Door, identity: Identity) -> Response:
+    """Paths that name no resource: health, version, discovery, OpenAPI."""
+    path = "/" + request.url.path.strip("/")
+    request.scope[TEMPLATE] = door.template(path)
+    if path in ("/healthz", "/livez"):
+        return PlainTextResponse("ok")
+    if path == "/readyz":
+        await door.api.store.database.fetch("SELECT 1")
+        return PlainTextResponse("ok")
+    if path == "/version":
+        return _answer(discovery.version())
+    if identity.role is None:
+        raise unauthorized()
+    if request.method not in ("GET", "HEAD"):
+        raise method_not_allowed(request.method, path)
+    form = discovery.content_type(request.headers.get("accept", ""))
+    if path in door.aggregated and form == discovery.AGGREGATED:
+        return _answer(door.aggregated[path], media_type=form)
+    found = door.documents.get(path)
+    if found is None:
+        raise no_such_path()
+    return _answer(found)
+
+
+async def _serve_target(
+    request: Request, door: Door, identity: Identity, target: Target
+) -> Response:
+    request.scope[TEMPLATE] = template_of(target)
+    review = door.review(target)
+    if review is not None:
+        return await _serve_review(request, identity, review, target)
+    try:
+        source = door.source(target)
+    except ApiError:
+        return await _serve_path(request, door, identity)
+    served = source.served
+    watch = request.method == "GET" and list_options(request).watch
+    asked = target.attributes(target.verb(request.method, watch=watch))
+    check(identity, served, asked)
+    if served.namespaced is False and target.namespace is not None:
+        raise no_such_path()
+    if target.subresource and target.subresource not in served.subresources:
+        raise no_such_path()
+    if asked.verb not in served.verbs and not target.subresource:
+        raise method_not_allowed(asked.verb, served.qualified)
+    if asked.verb in ("get", "list", "watch"):
+        return await _read(request, door, identity, source, target)
+    return await _write(request, door, identity, source, target)
+
+
+async def _serve_review(
+    request: Request, identity: Identity, served: Served, target: Target
+) -> Response:
+    check(identity, served, target.attributes(target.verb(request.method, watch=False)))
+    body, _ = await read_object(request)
+    body = check_envelope(served, body, "", "")
+    return _answer(await reviews.answer(served.kind, body, identity), 201)
+
+
+async def _read(
+    request: Request, door: Door, identity: Identity, source: Source, target: Target
+) -> Response:
+    options, form = list_options(request), form_of(request)
+    selector = parse(source.served, target.namespace, options.labels, options.fields)
+    now = door.api.store.clock.now
+    if target.name is not None:
+        selector = parse(source.served, target.namespace, None, f"metadata.name={target.name}")
+    if options.watch:
+
+        async def allowed() -> bool:
+            return await door.api.authenticator.still_valid(identity)
+
+        watch = Watch(source, selector, options, form, now, allowed)
+        return StreamingResponse(
+            watch.lines(), media_type="application/json", headers=dict(NO_STORE)
+        )
+    if target.name is None:
+        listed = await read_page(source, selector, options, await door.api.store.log.horizon())
+        return _answer(list_answer(source.served, listed, form, now()))
+    objects, _ = await source.snapshot(target.namespace or "", target.name)
+    if not objects:
+        raise not_found(source.served.qualified, target.name)
+    if target.subresource == "scale" and source.served.model is not None:
+        return _answer(scale_of(objects[0], source.served.model))
+    return _answer(object_answer(source.served, objects[0], form, now()))
+
+
+async def _write(
+    request: Request, door: Door, identity: Identity, source: Source, target: Target
+) -> Response:
+    options, form = write_options(request), form_of(request)
+    if source.served.namespaced and target.namespace is None:
+        raise bad_request("an empty namespace may not be set during creation")
+    now = door.api.store.clock.now()
+    wish = Wish(
+        identity,
+        str(structlog.contextvars.get_contextvars().get("request_id", "")),
+        options.dry_run,
+        options.manager,
+        target.subresource,
+    )
+    writer = Writer(source, target.namespace or "", wish, options, now)
+    written = await _written(request, door, writer, target)
+    body = written.body
+    if body.get("kind") == source.served.kind:
+        body = object_answer(source.served, body, form, now)
+    return _answer(body, written.code, warnings=written.warnings)
+
+
+async def _written(request: Request, door: Door, writer: Writer, target: Target) -> Written:
+    match request.method, target.name:
+        case "POST", None:
+            return await writer.create(request)
+        case "PUT", str(name):
+            return await writer.replace(request, name)
+        case "PATCH", str(name):
+            return await writer.patch(request, name)
+        case "DELETE", str(name):
+            return await writer.delete(request, name)
+        case "DELETE", None:
+            options = list_options(request)
+            served = writer.source.served
+            selector = parse(served, target.namespace, options.labels, options.fields)
+            horizon = await door.api.store.log.horizon()
+            listed = await read_page(writer.source, selector, options, horizon)
+            return await writer.delete_each(request, listed.objects)
+    raise method_not_allowed(request.method, writer.source.served.qualified)
+
+
+def _answer(
+    body: Json,
+    code: int = 200,
+    *,
+    media_type: str | None = None,
+    warnings: object = (),
+) -> Response:
+    response = JSONResponse(body, code, NO_STORE, media_type=media_type)
+    for words in warnings if isinstance(warnings, list) else ():
+        quoted = str(words).replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.append("Warning", f'299 - "{quoted}"')
+    return response

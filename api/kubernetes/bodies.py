@@ -1,0 +1,168 @@
+"""Bodies of requests: read, decoded, and rid of fields that the kind does not have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+from starlette.requests import ClientDisconnect, Request
+
+from api.kubernetes import protobuf
+from api.kubernetes.errors import ApiError, bad_request, unsupported_media_type
+from api.kubernetes.objects import METADATA
+from api.kubernetes.options import Validation
+from api.kubernetes.served import Json, Served
+
+MAX_BYTES: Final = 3 * 1024 * 1024
+# Deeper than any object of ours; a patch of brackets must not exhaust the stack.
+MAX_DEPTH: Final = 64
+JSON_TYPE: Final = "application/json"
+YAML_TYPES: Final = ("application/yaml", "application/apply-patch+yaml")
+PROTOBUF_TYPE: Final = "application/vnd.kubernetes.protobuf"
+TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+
+
+def media_type(request: Request) -> str:
+    """The body's type, without parameters."""
+    return request.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
+
+
+async def read(request: Request) -> bytes:
+    """The whole body.
+
+    Raises:
+        ApiError: 413, it is too large; 400, it ended early.
+    """
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_BYTES:
+                message = f"Request entity too large: limit is {MAX_BYTES}"
+                raise ApiError(413, "RequestEntityTooLarge", message)
+    except ClientDisconnect:
+        raise bad_request("the body ended early") from None
+    return bytes(data)
+
+
+async def read_object(request: Request) -> tuple[Any, list[str]]:
+    """The body as JSON, YAML or one of the protobuf messages that kubectl sends.
+
+    Returns:
+        What it says, and the names of fields that it says twice.
+
+    Raises:
+        ApiError: 400, it cannot be read; 415, it is of another type.
+    """
+    data = await read(request)
+    type_ = media_type(request)
+    if type_ == PROTOBUF_TYPE:
+        return protobuf.decode(data), []
+    return decode(data, type_)
+
+
+def decode(data: bytes, type_: str) -> tuple[Any, list[str]]:
+    """A body of JSON or YAML, and the names of fields that are there twice.
+
+    Raises:
+        ApiError: 400, it cannot be read; 415, it is of another type.
+    """
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> Json:
+        found: Json = {}
+        for name, value in pairs:
+            if name in found:
+                twice.append(name)
+            found[name] = value
+        return found
+
+    try:
+        if type_ in YAML_TYPES:
+            # JSON is YAML, but Python's YAML is slow; most clients send JSON all the same.
+            decoded = (
+                json.loads(data, object_pairs_hook=unique)
+                if data.lstrip().startswith(b"{")
+                else yaml.safe_load(data)
+            )
+        elif type_ == JSON_TYPE or type_.endswith("+json"):
+            decoded = json.loads(data, object_pairs_hook=unique)
+        else:
+            raise unsupported_media_type(
+                f"the body of the request was in an unknown format: {type_[:100]}"
+            )
+    except (ValueError, yaml.YAMLError, RecursionError):
+        raise bad_request("the body cannot be read: it is not well-formed") from None
+    _check_depth(decoded)
+    return decoded, twice
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise bad_request(f"the body is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise bad_request("keys must be strings")
+            _check_depth(each, depth + 1)
+    elif isinstance(value, list):
+        for each in value:
+            _check_depth(each, depth + 1)
+    elif value is not None and not isinstance(value, str | int | float | bool):
+        raise bad_request("the body holds a value that JSON does not have")
+
+
+def without_unknown(
+    served: Served, body: Json, twice: list[str], validation: Validation
+) -> tuple[Json, list[str]]:
+    """The body without fields that the kind does not have.
+
+    Args:
+        served: The kind.
+        body: An object's JSON.
+        twice: Fields that were there twice.
+        validation: Whether such fields are an error, warned of, or nothing.
+
+    Returns:
+        The rest, and the warnings.
+
+    Raises:
+        ApiError: 400, there are some, and the client is strict about it.
+    """
+    unknown: list[str] = []
+    kept = dict(_known(body, served.schema, "", unknown))
+    if isinstance(kept.get("metadata"), dict):
+        metadata = kept["metadata"]
+        unknown += [f"metadata.{name}" for name in metadata if name not in METADATA]
+        kept["metadata"] = {name: value for name, value in metadata.items() if name in METADATA}
+    words = [f'unknown field "{path[:200]}"' for path in unknown]
+    words += [f'duplicate field "{name[:200]}"' for name in twice]
+    if words and validation == "Strict":
+        raise bad_request(f"strict decoding error: {', '.join(words)}")
+    return kept, words if validation == "Warn" else []
+
+
+def _known(value: Json, schema: Json, path: str, unknown: list[str]) -> Iterator[tuple[str, Any]]:
+    properties: Json = schema.get("properties") or {}
+    extra = schema.get("additionalProperties")
+    for name, each in value.items():
+        where = f"{path}.{name}" if path else name
+        of = properties.get(name, extra)
+        if of is None or of is False:
+            # An object without any properties named may hold anything: metadata is judged apart.
+            if properties:
+                unknown.append(where)
+                continue
+            of = {}
+        yield name, _pruned(each, of if isinstance(of, dict) else {}, where, unknown)
+
+
+def _pruned(value: Any, schema: Json, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, dict):
+        return dict(_known(value, schema, path, unknown))
+    if isinstance(value, list):
+        items = schema.get("items") or {}
+        return [_pruned(e, items, f"{path}[{n}]", unknown) for n, e in enumerate(value)]
+    return value

@@ -1,0 +1,384 @@
+"""Writes: create, replace, the three kinds of patch, apply, delete, scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import jsonpatch
+from starlette.requests import Request
+
+from api.access import Attributes, allows
+from api.kubernetes import protobuf
+from api.kubernetes.authorization import refusal
+from api.kubernetes.bodies import (
+    PROTOBUF_TYPE,
+    decode,
+    media_type,
+    read,
+    read_object,
+    without_unknown,
+)
+from api.kubernetes.errors import (
+    ApiError,
+    StatusCause,
+    bad_request,
+    conflict,
+    method_not_allowed,
+    not_found,
+    unsupported_media_type,
+)
+from api.kubernetes.objects import (
+    check_envelope,
+    check_metadata,
+    generate_name,
+    rejected,
+    version_of,
+)
+from api.kubernetes.options import WriteOptions
+from api.kubernetes.scale import scale_of, scaled
+from api.kubernetes.served import Json, Source, Wish
+from crds.errors import ConflictError, InvalidError
+from crds.managed_fields import ApplyConflictError, apply
+
+MERGE: Final = "application/merge-patch+json"
+PATCH: Final = "application/json-patch+json"
+APPLY: Final = "application/apply-patch+yaml"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+# The controllers write the same rows; more misses in a row than this are not chance.
+ATTEMPTS: Final = 10
+MAX_OPERATIONS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write led to.
+
+    Attributes:
+        body: The object as it is then, or a `Status`.
+        code: The HTTP status.
+        warnings: What the client should know.
+    """
+
+    body: Json
+    code: int = 200
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes to one source for one request.
+
+    Attributes:
+        source: What is written to.
+        namespace: Of the request's path; empty for cluster kinds.
+        wish: Who writes, and how.
+        options: The request's options.
+        now: The wall time.
+    """
+
+    source: Source
+    namespace: str
+    wish: Wish
+    options: WriteOptions
+    now: datetime
+
+    async def create(self, request: Request) -> Written:
+        """POST: make an object.
+
+        Raises:
+            ApiError: The body cannot be read or breaks a rule.
+            StoreError: The store refuses.
+        """
+        body, twice = await read_object(request)
+        body, warnings = self._judged(body, "", twice)
+        generate_name(self.source.served, body["metadata"])
+        check_metadata(self.source.served, body["metadata"])
+        if body["metadata"].get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        return Written(await self.source.create(body, self.wish), 201, warnings)
+
+    async def replace(self, request: Request, name: str) -> Written:
+        """PUT: an object shall be as the body says.
+
+        Raises:
+            ApiError: The body cannot be read or breaks a rule, or the object is not there.
+            StoreError: The store refuses.
+        """
+        body, twice = await read_object(request)
+        if self.wish.subresource == "scale":
+            return await self._revise(name, lambda old: self._scaled(old, body))
+        body, warnings = self._judged(body, name, twice)
+        check_metadata(self.source.served, body["metadata"])
+        written = await self._revise(name, lambda _: body)
+        return replace(written, warnings=warnings)
+
+    async def patch(self, request: Request, name: str) -> Written:
+        """PATCH: change an object, by the body's type.
+
+        Raises:
+            ApiError: The patch cannot be read or applied, or the result breaks a rule.
+            StoreError: The store refuses.
+        """
+        type_, data = media_type(request), await read(request)
+        if type_ == APPLY:
+            return await self._apply(name, *decode(data, type_))
+        change = _change(type_, decode(data, type_)[0], strategic=self.source.served.model is None)
+        if self.wish.subresource == "scale":
+            scale = self._scaled
+            return await self._revise(
+                name, lambda old: scale(old, change(scale_of(old, self._model())))
+            )
+        warnings: list[str] = []
+
+        def changed(old: Json) -> Json:
+            body, words = self._judged(change(old), name, [])
+            warnings[:] = words
+            check_metadata(self.source.served, body["metadata"])
+            return body
+
+        return replace(await self._revise(name, changed), warnings=warnings)
+
+    async def delete(self, request: Request, name: str) -> Written:
+        """DELETE: ask for an object's deletion.
+
+        Raises:
+            ApiError: It is not there, or the options cannot be followed.
+            StoreError: A precondition does not hold.
+        """
+        options, dry_run = await self._delete_options(request)
+        wish = replace(self.wish, dry_run=self.wish.dry_run or dry_run)
+        return await self._delete(await self._read(name), wish, options)
+
+    async def delete_each(self, request: Request, objects: Sequence[Json]) -> Written:
+        """DELETE on a collection: the same for every object of it.
+
+        Raises:
+            ApiError: The options cannot be followed.
+        """
+        options, dry_run = await self._delete_options(request)
+        wish = replace(self.wish, dry_run=self.wish.dry_run or dry_run)
+        for obj in objects:
+            await self._delete(obj, wish, options)
+        served = self.source.served
+        return Written(_success(served.plural, served.group, "", ""))
+
+    async def _delete(self, old: Json, wish: Wish, options: Json) -> Written:
+        preconditions = options.get("preconditions") or {}
+        name = old["metadata"]["name"]
+        served = self.source.served
+        try:
+            left = await self.source.delete(
+                old,
+                wish,
+                uid=preconditions.get("uid"),
+                resource_version=version_of(preconditions),
+            )
+        except ConflictError:
+            message = "Precondition failed: the object is not the one that was meant"
+            raise conflict(served.qualified, name, message) from None
+        if left is not None:
+            return Written(left)
+        return Written(_success(served.plural, served.group, name, old["metadata"]["uid"]))
+
+    async def _delete_options(self, request: Request) -> tuple[Json, bool]:
+        body: Any = {}
+        data = await read(request)
+        if data:
+            type_ = media_type(request)
+            body = protobuf.decode(data) if type_ == PROTOBUF_TYPE else decode(data, type_)[0]
+        if not isinstance(body, dict):
+            raise bad_request("DeleteOptions must be an object")
+        policy = body.get("propagationPolicy") or request.query_params.get("propagationPolicy")
+        if policy not in (None, "", "Background", "Foreground") or body.get("orphanDependents"):
+            raise bad_request(
+                "propagationPolicy must be Background or Foreground: "
+                "what an object owns outside goes with it and cannot be orphaned"
+            )
+        return body, "All" in (body.get("dryRun") or [])
+
+    async def _apply(self, name: str, config: Any, twice: list[str]) -> Written:
+        """Server-side apply."""
+        served = self.source.served
+        if served.model is None:
+            raise method_not_allowed("apply", served.qualified)
+        if not self.options.named:
+            raise bad_request("fieldManager is required for apply patch")
+        if not isinstance(config, dict) or not config.get("apiVersion") or not config.get("kind"):
+            raise bad_request("an applied configuration must have apiVersion and kind")
+        config, warnings = self._judged(config, name, twice)
+        if config["metadata"].get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        check_metadata(served, config["metadata"])
+        for _ in range(ATTEMPTS):
+            old = await self._find(name)
+            try:
+                written = await self._merge(old, config)
+            except ConflictError:
+                continue
+            return Written(written, 200 if old else 201, warnings)
+        raise conflict(served.qualified, name, "it moved at every attempt; try again")
+
+    async def _merge(self, old: Json | None, config: Json) -> Json:
+        served = self.source.served
+        given = config["metadata"].get("resourceVersion")
+        if given and (old is None or given != old["metadata"]["resourceVersion"]):
+            raise conflict(served.qualified, config["metadata"]["name"], _MODIFIED)
+        try:
+            merged, entries = apply(
+                old,
+                config,
+                (old or {}).get("metadata", {}).get("managedFields") or [],
+                manager=self.wish.manager,
+                force=self.options.force,
+                now=self.now,
+                schema=served.schema,
+                subresource=self.wish.subresource,
+            )
+        except ApplyConflictError as error:
+            raise _apply_conflict(error) from None
+        except InvalidError as error:
+            raise rejected(served, config["metadata"]["name"], error.causes) from None
+        merged["metadata"]["managedFields"] = entries
+        wish = replace(self.wish, applied=True)
+        if old is None:
+            self._check_may_create(config["metadata"]["name"])
+            return await self.source.create(merged, wish)
+        return await self.source.replace(merged, old, wish)
+
+    def _check_may_create(self, name: str) -> None:
+        served = self.source.served
+        asked = Attributes("create", served.plural, "", self.namespace, name)
+        if self.wish.subresource:
+            raise not_found(served.qualified, name)
+        if not allows(self.wish.identity, asked):
+            raise refusal(self.wish.identity, served, asked)
+
+    async def _revise(self, name: str, change: Callable[[Json], Json]) -> Written:
+        """Change what is there; once more when it moved, unless a version was named."""
+        served = self.source.served
+        for _ in range(ATTEMPTS):
+            old = await self._read(name)
+            body = change(old)
+            expected = version_of(body["metadata"])
+            moved = expected and str(expected) != old["metadata"]["resourceVersion"]
+            if moved:
+                raise conflict(served.qualified, name, _MODIFIED)
+            wish = (
+                replace(self.wish, subresource="")
+                if self.wish.subresource == "scale"
+                else self.wish
+            )
+            try:
+                written = await self.source.replace(body, old, wish)
+            except ConflictError:
+                continue
+            if self.wish.subresource == "scale":
+                written = scale_of(written, self._model())
+            return Written(written)
+        raise conflict(served.qualified, name, _MODIFIED)
+
+    def _judged(self, body: Any, name: str, twice: list[str]) -> tuple[Json, list[str]]:
+        served = self.source.served
+        body = check_envelope(served, body, self.namespace, name)
+        return without_unknown(served, body, twice, self.options.validation)
+
+    def _scaled(self, old: Json, body: Any) -> Json:
+        return scaled(self.source.served, self._model(), old, body)
+
+    def _model(self) -> Any:
+        return self.source.served.model
+
+    async def _find(self, name: str) -> Json | None:
+        objects, _ = await self.source.snapshot(self.namespace, name)
+        return objects[0] if objects else None
+
+    async def _read(self, name: str) -> Json:
+        found = await self._find(name)
+        if found is None:
+            raise not_found(self.source.served.qualified, name)
+        return found
+
+
+_MODIFIED = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
+
+
+def _change(type_: str, patch: Any, *, strategic: bool) -> Callable[[Json], Json]:
+    """What a patch does to an object.
+
+    Raises:
+        ApiError: 415, it is of another type; 400, it is no patch of its type.
+    """
+    if type_ == MERGE or (type_ == STRATEGIC and strategic):
+        if not isinstance(patch, dict):
+            raise bad_request("a merge patch must be an object")
+        return lambda old: merged(old, patch)
+    if type_ == PATCH:
+        return lambda old: _patched(old, patch)
+    raise unsupported_media_type(
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"{PATCH}, {MERGE}, {APPLY}"
+    )
+
+
+def merged(old: Any, patch: Any) -> Any:
+    """A JSON merge patch's result (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return patch
+    new = dict(old) if isinstance(old, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            new.pop(name, None)
+        else:
+            new[name] = merged(new.get(name), value)
+    return new
+
+
+def _patched(old: Json, patch: Any) -> Json:
+    if not isinstance(patch, list) or len(patch) > MAX_OPERATIONS:
+        raise bad_request(f"a JSON patch must be a list of at most {MAX_OPERATIONS} operations")
+    try:
+        new = jsonpatch.apply_patch(old, patch)
+    except jsonpatch.JsonPatchTestFailed as error:
+        raise ApiError(
+            422, "Invalid", f"the server rejected our request: {_first(error)}"
+        ) from None
+    except (
+        jsonpatch.JsonPatchException,
+        jsonpatch.JsonPointerException,
+        TypeError,
+        KeyError,
+    ) as error:
+        raise ApiError(
+            422, "Invalid", f"the JSON patch cannot be applied: {_first(error)}"
+        ) from None
+    if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+        raise bad_request("the patch leaves no object with metadata")
+    return new
+
+
+def _first(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+def _apply_conflict(error: ApplyConflictError) -> ApiError:
+    causes = [
+        StatusCause("FieldManagerConflict", f'conflict with "{each.manager}"', each.field)
+        for each in error.conflicts
+    ]
+    return ApiError(409, "Conflict", str(error), causes=causes)
+
+
+def _success(plural: str, group: str, name: str, uid: str) -> Json:
+    details = {"name": name, "group": group, "kind": plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }
