@@ -95,7 +95,7 @@ class PostgresDoorbell(LocalDoorbell):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self, url: str) -> None:
-        while True:
+        while not _is_cancelled():
             with contextlib.suppress(psycopg.Error, OSError):
                 async with await psycopg.AsyncConnection.connect(url, autocommit=True) as listener:
                     await listener.execute(f"LISTEN {CHANNEL}")
@@ -106,9 +106,15 @@ class PostgresDoorbell(LocalDoorbell):
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _tell(self) -> None:
-        while True:
+        while not _is_cancelled():
             await self._dirty.wait()
             self._dirty.clear()
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._database.fetch("SELECT pg_notify(%s, %s)", CHANNEL, self._name)
             await asyncio.sleep(GATHER_SECONDS)
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was told to end; psycopg may turn that into an error of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
