@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from openapi_schema_validator import OAS30Validator
 
-from api.kubernetes import discovery, openapi
+from api.kubernetes import openapi
 from api.kubernetes.common_schemas import kind_schema, record, text
 from api.kubernetes.served import Served
 from crds.registry import KINDS
 from crds.schemas import schema_of
 from tests.kubectl.binaries import AbsentError, kubectl
+from tests.kubernetes.static_server import Asked, run, serving
 
 Json = dict[str, Any]
 
@@ -156,116 +152,36 @@ def test_what_is_not_served_has_no_document() -> None:
     assert openapi.document("apps", "v1", SERVED) is None
 
 
-class Recorder(ThreadingHTTPServer):
-    """Serves discovery and OpenAPI as they are, keeps one workspace, and remembers requests."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: list[tuple[str, str, dict[str, list[str]], Any]] = []
-        self.workspace: Json | None = None
-        self.fixed = {
-            **discovery.aggregated(SERVED),
-            "/version": discovery.version(),
-            "/openapi/v3": openapi.index(SERVED),
-            "/openapi/v3/api/v1": document(""),
-            "/openapi/v3/apis/invoker.dev/v1": document(),
-        }
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
-
-    server: Recorder
-
-    def do_GET(self) -> None:
-        """Discovery, OpenAPI, or the workspace."""
-        url = urlsplit(self.path)
-        self.server.requests.append(("GET", url.path, parse_qs(url.query), None))
-        if url.path in self.server.fixed:
-            self._answer(200, self.server.fixed[url.path])
-        elif url.path.endswith("/workspaces/main") and self.server.workspace is not None:
-            self._answer(200, self.server.workspace)
-        else:
-            self._answer(404, {"kind": "Status", "code": 404, "reason": "NotFound"})
-
-    def do_POST(self) -> None:
-        """Keep a workspace."""
-        body = self._body("POST")
-        self.server.workspace = body
-        self._answer(201, body)
-
-    def do_PATCH(self) -> None:
-        """Remember the change."""
-        self._body("PATCH")
-        self._answer(200, self.server.workspace or {})
-
-    def _body(self, method: str) -> Json:
-        url = urlsplit(self.path)
-        body: Json = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append((method, url.path, parse_qs(url.query), body))
-        return body
-
-    def _answer(self, code: int, body: Json) -> None:
-        encoded = json.dumps(body).encode()
-        self.send_response(code)
-        plain = not self.path.startswith(("/api?", "/apis?"))
-        self.send_header("Content-Type", discovery.PLAIN if plain else discovery.AGGREGATED)
-        self.send_header("Content-Length", str(len(encoded)))
-        self.end_headers()
-        self.wfile.write(encoded)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
-        """Stay quiet."""
-
-
-@pytest.fixture
-def server() -> Iterator[Recorder]:
-    """A server that has nothing but discovery and OpenAPI."""
-    with Recorder() as recorder:
-        thread = Thread(target=recorder.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield recorder
-        recorder.shutdown()
-        thread.join()
-
-
-Run = Callable[..., str]
-
-
 @pytest.fixture(params=["1.32", "1.37"])
-def run(request: pytest.FixtureRequest, server: Recorder, tmp_path: Path) -> Run:
-    """Runs kubectl and returns what it printed."""
+def binary(request: pytest.FixtureRequest) -> Path:
+    """A real kubectl."""
     try:
-        binary = kubectl(request.param)
+        return kubectl(request.param)
     except AbsentError as error:
         pytest.skip(str(error))
 
-    def run(*arguments: str, stdin: str = "", **environment: str) -> str:
-        at = f"http://127.0.0.1:{server.server_address[1]}"
-        done = subprocess.run(  # noqa: S603 - the binary and the words are the test's
-            [binary, f"--server={at}", f"--cache-dir={tmp_path}/cache", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **environment},
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    return run
+def refuse(asked: Asked) -> tuple[int, Json]:
+    """Have nothing."""
+    return 404, {"kind": "Status", "message": f"nothing at {asked.path}", "code": 404}
 
 
-def test_kubectl_explains(run: Run) -> None:
+def test_kubectl_explains(binary: Path, tmp_path: Path) -> None:
     """A kind, a nested field, the metadata and a core kind are explained."""
-    assert "FIELD: power <string>" in run("explain", "ws.spec.power")
-    assert "Whether it shall run" in run("explain", "ws.spec.power")
-    assert "-required-" in run("explain", "ws.spec")
-    assert "<ObjectMeta>" in run("explain", "workspaces")
-    assert "uid\t<string>" in run("explain", "ws.metadata.ownerReferences")
-    assert "name\t<string>" in run("explain", "things.about")
-    assert "lastTransitionTime" in run("explain", "account", "--recursive")
+    with serving(SERVED, refuse) as server:
+
+        def explained(*words: str) -> str:
+            done = run(binary, server, tmp_path, "explain", *words)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert "FIELD: power <string>" in explained("ws.spec.power")
+        assert "Whether it shall run" in explained("ws.spec.power")
+        assert "-required-" in explained("ws.spec")
+        assert "<ObjectMeta>" in explained("workspaces")
+        assert "uid\t<string>" in explained("ws.metadata.ownerReferences")
+        assert "name\t<string>" in explained("things.about")
+        assert "lastTransitionTime" in explained("account", "--recursive")
 
 
 MANIFEST = """\
@@ -276,17 +192,30 @@ spec: {subdomain: alice, power: POWER}
 """
 
 
-def test_kubectl_applies_and_edits(run: Run, server: Recorder) -> None:
+def test_kubectl_applies_and_edits(binary: Path, tmp_path: Path) -> None:
     """What is applied is validated by the server; changes go as merge patches."""
-    run("apply", "-f", "-", stdin=MANIFEST.replace("POWER", "Running"))
-    run("apply", "-f", "-", stdin=MANIFEST.replace("POWER", "Stopped"))
-    run("edit", "workspace", "main", "-n", "a", EDITOR="sed -i s/alice/alicia/")
+    kept: list[Json] = []
 
-    (post, first, second) = [request for request in server.requests if request[0] != "GET"]
+    def answer(asked: Asked) -> tuple[int, Json]:
+        if asked.method == "POST":
+            kept.append(asked.json())
+        return (200, kept[0]) if kept else refuse(asked)
+
+    with serving(SERVED, answer) as server:
+        for words, stdin in (
+            ("apply -f -", MANIFEST.replace("POWER", "Running")),
+            ("apply -f -", MANIFEST.replace("POWER", "Stopped")),
+            ("edit workspace main -n a", ""),
+        ):
+            editor = "sed -i s/alice/alicia/"
+            done = run(binary, server, tmp_path, *words.split(), stdin=stdin, EDITOR=editor)
+            assert done.returncode == 0, done.stderr
+
+    made, changed, edited = [asked for asked in server.asked if asked.method != "GET"]
     assert ("/apis/invoker.dev/v1/namespaces/a/workspaces", ["Strict"]) == (
-        post[1],
-        post[2]["fieldValidation"],
+        made.path,
+        made.query["fieldValidation"],
     )
-    assert ["Strict"] == first[2]["fieldValidation"]
-    assert {"power": "Stopped"} == first[3]["spec"]
-    assert {"spec": {"subdomain": "alicia"}} == {"spec": second[3]["spec"]}
+    assert ["Strict"] == changed.query["fieldValidation"]
+    assert {"power": "Stopped"} == changed.json()["spec"]
+    assert {"subdomain": "alicia"} == edited.json()["spec"]
