@@ -27,6 +27,11 @@ UNMATCHED = "unmatched"
 TEMPLATE = "invoker.template"
 
 
+def request_id() -> str:
+    """The id of the request that is being served; empty outside of one."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
 class _Headers(Getter[Headers]):
     def get(self, carrier: Headers, key: str) -> list[str] | None:
         return carrier.getlist(key) or None

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from api.accounts import Person
-from api.context import api_of
+from api.context import Api, api_of
 from api.models import Body
+from api.observe import request_id
 from api.problems import Problem, invalid_body, unauthenticated
 from api.tokens import InvalidTokenError
 from crds.account import Account
+from crds.store import Actor, Store
 
 B = TypeVar("B", bound=Body)
 
@@ -121,6 +123,11 @@ async def signed_in(request: Request) -> Person:
     if since is not None and caller.issued_at < since:
         raise unauthenticated("The access token was revoked: sign in again.")
     return Person(caller.account, caller.email, caller.first_name, caller.last_name)
+
+
+def store_of(api: Api, account: str) -> Store:
+    """The store for what an account's owner writes, with them in the audit."""
+    return api.store.acting_as(Actor(f"user:{account}", "account-owner", "api", request_id()))
 
 
 def is_edge(request: Request) -> bool:

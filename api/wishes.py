@@ -18,13 +18,14 @@ from crds.errors import AlreadyExistsError, NotFoundError
 from crds.fleet import one, tally
 from crds.machine import Machine
 from crds.store import Store
+from crds.store.database import Database
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
 
 # A repeated wish to wake within this time is the same wish.
 SAME_WAKE: Final = timedelta(seconds=10)
 
 # Admissions of one process go one by one, so that the last place is not given away twice.
-_admissions: WeakKeyDictionary[Store, asyncio.Lock] = WeakKeyDictionary()
+_admissions: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def start(store: Store, person: Person, subdomain: str | None) -> Workspace:
@@ -135,7 +136,7 @@ async def _create(store: Store, account: Account, subdomain: str) -> Workspace:
     workspace = Workspace(
         metadata=stamped(WORKSPACE, name), spec=WorkspaceSpec(subdomain=subdomain)
     )
-    async with _admissions.setdefault(store, asyncio.Lock()):
+    async with _admissions.setdefault(store.database, asyncio.Lock()):
         platform = await platform_of(store)
         fleet = await tally(store, platform.spec)
         if await store.find(Workspace, WORKSPACE, name) is None:

@@ -44,7 +44,7 @@ from api.kubernetes.served import Json, Served, Source, Wish
 from api.kubernetes.watches import Watch
 from api.kubernetes.writes import Writer, Written
 from api.metrics import Metrics
-from api.observe import TEMPLATE, Observed
+from api.observe import TEMPLATE, Observed, request_id
 from crds.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -215,7 +215,7 @@ async def _write(
     now = door.api.store.clock.now()
     wish = Wish(
         identity,
-        str(structlog.contextvars.get_contextvars().get("request_id", "")),
+        request_id(),
         options.dry_run,
         options.manager,
         target.subresource,

@@ -15,7 +15,7 @@ from api.answers import answer
 from api.context import Api, api_of
 from api.models import Login, Logout, Refresh, Register, Session, User
 from api.problems import Problem, invalid, unauthenticated, unavailable
-from api.requests import bearer, read_body, signed_in
+from api.requests import bearer, read_body, signed_in, store_of
 from api.rows import revise
 from api.supabase import AuthError, AuthSession
 from api.tokens import names
@@ -129,7 +129,8 @@ async def _sign_up(api: Api, body: Register) -> AuthSession | None:
 
 async def _complete(api: Api, person: Person, session: AuthSession) -> Session:
     structlog.contextvars.bind_contextvars(user_id=person.id)
-    await ensure_account(api.store, person)
+    store = store_of(api, person.id)
+    await ensure_account(store, person)
     return Session(
         user=User(
             id=person.id,
@@ -137,7 +138,7 @@ async def _complete(api: Api, person: Person, session: AuthSession) -> Session:
             first_name=person.first_name,
             last_name=person.last_name,
         ),
-        subdomain=await claim_any(api.store, person),
+        subdomain=await claim_any(store, person),
         access_token=session.access_token,
         refresh_token=session.refresh_token,
         expires_in=session.expires_in,
@@ -168,7 +169,7 @@ async def _revoke_tokens(api: Api, account: str) -> None:
         return True
 
     with suppress(NotFoundError):
-        await revise(api.store, Account, account, "", change)
+        await revise(store_of(api, account), Account, account, "", change)
 
 
 def _refusal(error: AuthError) -> Problem:

@@ -10,7 +10,7 @@ from api.answers import answer
 from api.context import api_of
 from api.models import Routing
 from api.problems import Problem
-from api.requests import is_edge, signed_in
+from api.requests import is_edge, signed_in, store_of
 from crds.names import subdomain_problem
 from crds.route import RouteEntry
 
@@ -41,5 +41,5 @@ async def release(request: Request) -> Response:
     subdomain: str = request.path_params["subdomain"]
     if subdomain_problem(subdomain) is not None:
         raise Problem(404, "no-such-subdomain", "Nobody has this subdomain.")
-    await accounts.release(api_of(request).store, person.id, subdomain)
+    await accounts.release(store_of(api_of(request), person.id), person.id, subdomain)
     return Response(status_code=204)

@@ -11,7 +11,7 @@ from api import wishes
 from api.answers import answer
 from api.context import Api, api_of
 from api.models import Rename, Start
-from api.requests import check_idempotency_key, read_body, signed_in
+from api.requests import check_idempotency_key, read_body, signed_in, store_of
 from api.views import Facts, vm_status, vm_wish
 from crds.account import Account
 from crds.machine import Machine
@@ -24,7 +24,7 @@ async def start(request: Request) -> Response:
     check_idempotency_key(request)
     body = await read_body(request, Start, optional=True)
     api = api_of(request)
-    workspace = await wishes.start(api.store, person, body.subdomain)
+    workspace = await wishes.start(store_of(api, person.id), person, body.subdomain)
     return await _wished(api, person.id, workspace)
 
 
@@ -40,7 +40,7 @@ async def stop(request: Request) -> Response:
     person = await signed_in(request)
     check_idempotency_key(request)
     api = api_of(request)
-    return await _wished(api, person.id, await wishes.stop(api.store, person.id))
+    return await _wished(api, person.id, await wishes.stop(store_of(api, person.id), person.id))
 
 
 async def delete(request: Request) -> Response:
@@ -48,7 +48,7 @@ async def delete(request: Request) -> Response:
     person = await signed_in(request)
     check_idempotency_key(request)
     api = api_of(request)
-    return await _wished(api, person.id, await wishes.delete(api.store, person.id))
+    return await _wished(api, person.id, await wishes.delete(store_of(api, person.id), person.id))
 
 
 async def rename(request: Request) -> Response:
@@ -57,7 +57,9 @@ async def rename(request: Request) -> Response:
     check_idempotency_key(request)
     body = await read_body(request, Rename)
     api = api_of(request)
-    return await _wished(api, person.id, await wishes.rename(api.store, person, body.subdomain))
+    return await _wished(
+        api, person.id, await wishes.rename(store_of(api, person.id), person, body.subdomain)
+    )
 
 
 async def facts_of(api: Api, account: str) -> Facts:

@@ -235,3 +235,14 @@ async def test_wish_carries_its_trace(service: Service) -> None:
         format_span_id(span.context.span_id),
     ]
     assert span.name == "POST /api/vm/start"
+
+
+async def test_what_users_write_is_in_the_audit(service: Service) -> None:
+    """The audit names the user and the request for every write of theirs."""
+    user = await service.user()
+    answer = await service.call(user, "POST", "/api/vm/start")
+    records = await service.store.audit.list()
+
+    assert {(f"user:{user.id}", "api")} == {(record.subject, record.via) for record in records}
+    assert {"Account", "Route", "Workspace"} == {record.kind for record in records}
+    assert answer.headers["x-request-id"] == records[0].request
