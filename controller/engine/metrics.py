@@ -25,7 +25,7 @@ from controller.engine.stats import Histogram
 
 _RUNTIME = "invoker_controller_runtime"
 _QUEUE = "invoker_workqueue"
-_RESULTS = (
+RESULTS = (
     "success",
     "requeue_after",
     "error",
@@ -82,7 +82,7 @@ class EngineMetrics(Collector):
             f"{_RUNTIME}_reconcile", "Reconciles by result.", labels=("controller", "result")
         )
         for each in self._controllers:
-            for result in _RESULTS:
+            for result in RESULTS:
                 total.add_metric((each.name, result), each.stats.results[result])
         yield total
         yield self._counter(

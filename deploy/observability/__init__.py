@@ -1,0 +1,1 @@
+"""What is looked at: the catalogue of metrics, alerts, objectives, dashboards, collection."""
