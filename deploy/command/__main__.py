@@ -1,0 +1,5 @@
+"""`python -m deploy.command`."""
+
+from deploy.command import main
+
+main()

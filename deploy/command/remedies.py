@@ -1,0 +1,197 @@
+"""What every reason means and what to do about it: the table of docs/operations.md, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from crds.meta import Condition, RetryKind, Status
+
+HEADINGS = ("condition or reason", "means", "remedy")
+
+
+class Remedy(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        title: The reasons and conditions that it is about, in backticks.
+        means: What has happened.
+        remedy: What to do.
+    """
+
+    title: str
+    means: str
+    remedy: str
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons and conditions that it is about."""
+        return re.findall(r"`(\w+)`", self.title)
+
+    def row(self) -> str:
+        """The row in Markdown."""
+        return f"| {' | '.join(self)} |"
+
+
+REMEDIES: tuple[Remedy, ...] = (
+    Remedy(
+        "`NoAccount`",
+        "the namespace has no account",
+        "create it, or delete the workspace",
+    ),
+    Remedy(
+        "`QuotaReached`, `FleetCapReached`, `SpendCapReached`",
+        "a cap of the account or the platform",
+        "raise the cap (`UPDATE platforms …`), or wait",
+    ),
+    Remedy(
+        "`SubdomainTaken`",
+        "the name is another account's",
+        "another name",
+    ),
+    Remedy(
+        "`NameTaken`",
+        "a Fly app name belongs to somebody else",
+        "none needed: the next name is taken",
+    ),
+    Remedy(
+        "`NoCapacity`",
+        "no room in the region or on the host",
+        "retried every minute; a volume that was never used is given up for another host",
+    ),
+    Remedy(
+        "`RegionRefused`",
+        "volumes cannot move",
+        "`recreate: OnRegionChange` begins anew with an empty volume",
+    ),
+    Remedy(
+        "`ShrinkRefused`",
+        "volumes only grow",
+        "ask for the present size",
+    ),
+    Remedy(
+        "`HostUnreachable`",
+        "Fly lost the host",
+        "it may come back; restore a snapshot by hand if it does not",
+    ),
+    Remedy(
+        "`NotCollecting` (event on the platform)",
+        "things with our mark that this database never knew, or too many orphans",
+        'see "What the collector removes"',
+    ),
+    Remedy(
+        "`Missing` (`AppMissing`, `VolumeMissing`, `MachineMissing`)",
+        "direct reads answer 404",
+        "none: after 5 minutes, and once a complete list agrees, it counts as lost "
+        "(`AppLost`, `VolumeLost`, `MachineLost`) and is made anew, a lost volume from "
+        "nothing; pause the machine to stop that",
+    ),
+    Remedy(
+        "`Stuck`",
+        "a transition took longer than Fly's own threshold",
+        "nudged by itself: destroyed again, started, or killed",
+    ),
+    Remedy(
+        "`Crashed`",
+        "the process ended by itself",
+        "restarted after 5 s, doubling to 5 min; forgotten after 10 healthy minutes",
+    ),
+    Remedy(
+        "`Reachable` = False",
+        "no answer for 5 minutes",
+        "at 10 minutes it counts as stopped and is restarted",
+    ),
+    Remedy(
+        "`InvalidSpec`",
+        "an edit by SQL broke a rule; the message names the field",
+        "correct the field",
+    ),
+    Remedy(
+        "`ProviderDown`",
+        "the breaker is open",
+        "the incident page is up; nothing is destroyed; recovery is by itself",
+    ),
+    Remedy(
+        "`ProviderRefusesToken`",
+        "the provider's token is bad",
+        "replace it and restart the controller",
+    ),
+    Remedy(
+        "`RateLimited`, `ProviderUnavailable`, `ProviderConflict`, `NotReady`, "
+        "`LeaseHeld`, `VersionConflict`, `AlreadyExists`, `NotFound`, `VolumeClaimed`, "
+        "`VolumeBound`",
+        "the provider is busy with it, or with others",
+        "none: tried again by itself, at the time in `retry.nextAt`",
+    ),
+    Remedy(
+        "`AwaitingEvidence`, `AppNotVisible`, `MachineNotVisible`",
+        "something may have taken effect and does not show yet",
+        "none: looked at again once it must show",
+    ),
+    Remedy(
+        "`Forbidden`, `NotOurs`",
+        "something of ours is in somebody else's hands",
+        "look at it at the provider; nothing that is not ours is touched",
+    ),
+    Remedy(
+        "`ProviderQuotaReached`",
+        "the organisation's limit at the provider",
+        "have the provider raise it; looked at again every 10 minutes",
+    ),
+    Remedy(
+        "`ProviderRefuses`",
+        "the provider calls the request invalid",
+        "read its words: mostly the image or the size; tried again every 10 minutes",
+    ),
+    Remedy(
+        "`InvalidNeighbour`",
+        "a row that it depends on breaks its kind's rules",
+        "correct that row; the message names it",
+    ),
+    Remedy(
+        "`MachineDeleting`",
+        "its machine is still being deleted",
+        "none: made anew when the old one is gone",
+    ),
+    Remedy(
+        "`InternalError`, `ReconcileTimeout`",
+        "a bug of ours, or a reconcile that hung",
+        "read the controller's log; tried again by itself",
+    ),
+)
+BY_REASON = {reason: remedy for remedy in REMEDIES for reason in remedy.reasons}
+
+# Conditions that tell of trouble while they are False; the others do while they are True.
+GOOD = frozenset({"Ready", "Healthy", "Reachable", "Routed"})
+
+# What to do about a reason that has no row of its own.
+OTHERWISE: dict[RetryKind, str] = {
+    "Retry": "nothing: it is tried again by itself",
+    "Blocked": "something has to change before it goes on: the message says what",
+    "Terminal": "correct the wish: the message names the field",
+    "Conflict": "nothing: somebody else wrote to it, and it is tried again",
+}
+
+
+def remedies_for(status: Status) -> list[str]:
+    """What to do about an object, the most pressing first; empty when nothing ails it."""
+    found = [BY_REASON[reason].remedy for reason in _reasons(status) if reason in BY_REASON]
+    if not found and status.retry is not None:
+        found = [OTHERWISE[status.retry.kind]]
+    return list(dict.fromkeys(found))
+
+
+def troubles(conditions: Iterable[Condition]) -> Iterator[Condition]:
+    """The conditions that tell of trouble."""
+    for condition in conditions:
+        if condition.status == ("False" if condition.type in GOOD else "True"):
+            yield condition
+
+
+def _reasons(status: Status) -> Iterator[str]:
+    if status.retry is not None:
+        yield status.retry.reason
+    for condition in troubles(status.conditions):
+        yield condition.type
+        yield condition.reason

@@ -1,0 +1,21 @@
+"""Plans: what the next reconciles would do, found out by letting them.
+
+The real reconcilers run on virtual time, against clouds in memory that hold what the rows' statuses
+say exists, on a copy of the rows that is dropped afterwards.
+"""
+
+from deploy.plan.documents import DocumentError, Wish, parse
+from deploy.plan.rehearsal import Outcome, Rehearsal, rehearse
+from deploy.plan.scratch import ScratchError
+from deploy.plan.steps import Step
+
+__all__ = [
+    "DocumentError",
+    "Outcome",
+    "Rehearsal",
+    "ScratchError",
+    "Step",
+    "Wish",
+    "parse",
+    "rehearse",
+]

@@ -1,0 +1,217 @@
+"""`invoker why`, and the table of remedies behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, start_http_server
+
+from controller.failures import MEANINGS
+from controller.providers import Breaker, ProviderMetrics
+from crds.account import Account, AccountSpec
+from crds.machine import Intent, Machine, MachineSpec, MachineStatus
+from crds.meta import ObjectMeta, Retry
+from crds.store import EventRecord, Store
+from crds.workspace import Workspace, WorkspaceSpec
+from deploy.command.docs import COMMAND, OPERATIONS, command_page, operations_page
+from deploy.command.remedies import BY_REASON
+from tests.command.invoking import Invoker
+
+ROOT = Path(__file__).parents[2]
+RAISED = re.compile(r"(?:RetryLater|Blocked|Terminal)\(\s*\"(\w+)\"")
+Write = Callable[[Callable[[Store], Any]], Any]
+
+
+async def _a_machine_without_room(store: Store) -> None:
+    """Alice's workspace, whose machine finds no room in its region."""
+    account = Account(metadata=ObjectMeta(name="acct"), spec=AccountSpec(email="a@example.com"))
+    await store.create(account)
+    workspace = await store.create(
+        Workspace(
+            metadata=ObjectMeta(name="main", namespace="acct"),
+            spec=WorkspaceSpec(subdomain="alice"),
+        )
+    )
+    now = store.clock.now()
+    status = MachineStatus(
+        phase="Creating",
+        intent=Intent(operation="volumes.create", since=now - timedelta(minutes=5), attempt=2),
+        retry=Retry(
+            kind="Retry",
+            reason="NoCapacity",
+            message="no room in iad",
+            attempt=3,
+            next_at=now + timedelta(seconds=42, milliseconds=500),
+            provider="fly",
+            request_id="01ABC-iad",
+        ),
+    )
+    status.set_condition("NoCapacity", status=True, reason="NoCapacity", now=now, generation=1)
+    machine = await store.create(
+        Machine(
+            metadata=ObjectMeta(
+                name="main",
+                namespace="acct",
+                owner_references=[workspace.owner_reference()],
+                labels={"invoker.dev/subdomain": "alice"},
+            ),
+            spec=MachineSpec(account="acct", image="image"),
+            status=status,
+        )
+    )
+    for number in range(12):
+        await store.events.record(
+            [
+                EventRecord(
+                    *machine.key[1:2],
+                    kind="Machine",
+                    name="main",
+                    uid=machine.uid,
+                    type="Warning",
+                    reason="NoCapacity",
+                    message=f"try {number}",
+                    count=1,
+                    first_at=now,
+                    last_at=now + timedelta(seconds=number),
+                )
+            ]
+        )
+
+
+@pytest.fixture
+def controller() -> Iterator[str]:
+    """A controller's metrics, on loopback."""
+    registry = CollectorRegistry()
+    ProviderMetrics(registry).watch("fly", lambda: 17.0, Breaker())
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_everything_that_is_known(invoker: Invoker, write: Write, controller: str) -> None:
+    """The retry, the provider's words and request id, the intent, the relatives, what to do."""
+    write(_a_machine_without_room)
+    told = invoker("why", "machine", "alice", "--controller", controller).stdout
+
+    for words in (
+        "Machine/acct/main: Creating",
+        "retry: Retry, NoCapacity, attempt 3, next try in 42 s",
+        "last answer: fly: no room in iad (request 01ABC-iad)",
+        "intent pending: volumes.create, attempt 2, begun 5 min ago",
+        "owner      Workspace/acct/main",
+        "fly        17           closed",
+        f"what to do: {BY_REASON['NoCapacity'].remedy}",
+    ):
+        assert words in told
+    assert "try 11" in told
+    assert "try 1 " not in told
+
+
+def test_for_programs(invoker: Invoker, write: Write, controller: str) -> None:
+    """The same as data."""
+    write(_a_machine_without_room)
+    told = invoker.json("why", "Machines", "main", "-n", "acct", "--controller", controller)
+
+    assert ("NoCapacity", "01ABC-iad") == (told["retry"]["reason"], told["retry"]["requestId"])
+    assert [{"name": "fly", "callsLeft": 17.0, "breaker": "closed"}] == told["providers"]
+    assert 10 == len(told["events"])
+
+
+def test_an_owner_waits_for_its_child(invoker: Invoker, write: Write) -> None:
+    """What a machine waits for its workspace waits for too, with the same remedy."""
+    write(_a_machine_without_room)
+    told = invoker.json("why", "ws", "alice")
+
+    assert "Machine/acct/main: Retry, NoCapacity: no room in iad" in told["waitsFor"]
+    assert [BY_REASON["NoCapacity"].remedy] == told["whatToDo"]
+
+
+def test_without_a_controller(invoker: Invoker, write: Write) -> None:
+    """A controller that cannot be reached is said, and all else is told."""
+    write(_a_machine_without_room)
+    result = invoker("why", "ws", "alice", "--controller", "http://127.0.0.1:9")
+
+    assert 0 == result.exit_code
+    assert "budgets: not known, no controller answers at http://127.0.0.1:9" in result.stdout
+
+
+def test_a_broken_spec(invoker: Invoker, write: Write) -> None:
+    """An object whose spec an edit by SQL broke is explained, with the field."""
+
+    async def broken(store: Store) -> None:
+        await _a_machine_without_room(store)
+        await store.database.execute('UPDATE workspaces SET spec = spec || \'{"region": "moon"}\'')
+
+    write(broken)
+
+    assert any(
+        "spec.region: must be one of" in line
+        for line in invoker.json("why", "ws", "alice")["waitsFor"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("pod", "alice"), 2, "unknown kind 'pod'; known are account, machine"),
+        (("ws", "nobody"), 1, "Workspace/nobody does not exist"),
+        (("ws", "alice", "-n", "other"), 1, "Workspace/other/alice does not exist"),
+    ],
+)
+def test_refusals(
+    invoker: Invoker, write: Write, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    """What cannot be found is one line."""
+    write(_a_machine_without_room)
+    result = invoker("why", *arguments)
+
+    assert (code, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith(f"invoker: {message}")
+    assert 1 == len(result.stderr.splitlines())
+
+
+def test_an_ambiguous_name(invoker: Invoker, write: Write) -> None:
+    """Of several objects of a name one has to be chosen, and where they are is told."""
+
+    async def two(store: Store) -> None:
+        for account in ("acct", "other"):
+            await store.create(
+                Workspace(
+                    metadata=ObjectMeta(name="main", namespace=account),
+                    spec=WorkspaceSpec(subdomain=f"{account}-name"),
+                )
+            )
+
+    write(two)
+    result = invoker("why", "workspace", "main")
+
+    assert 1 == result.exit_code
+    assert result.stderr.strip().endswith("say which with -n: acct, other")
+
+
+def test_pages_are_current() -> None:
+    """docs/command.md and the table of docs/operations.md are what the command itself says.
+
+    `python -m deploy.command.docs` writes them.
+    """
+    operations = OPERATIONS.read_text(encoding="utf-8")
+
+    assert operations_page(operations) == operations
+    assert command_page() == COMMAND.read_text(encoding="utf-8")
+
+
+def test_every_reason_has_a_remedy() -> None:
+    """Whatever the controllers can put into a status stands in the table."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "controller").rglob("*.py")]
+    raised = {reason for source in sources for reason in RAISED.findall(source)}
+    meanings = {meaning.reason for meaning in MEANINGS.values()}
+
+    assert raised
+    assert set() == (raised | meanings) - BY_REASON.keys()
