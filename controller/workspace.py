@@ -23,8 +23,17 @@ from crds.workspace import REDIRECT_DAYS, Workspace, WorkspaceStatus
 
 SUBDOMAIN_LABEL = "invoker.dev/subdomain"
 REMOVAL_POLL_SECONDS = 5.0
+STARTING = timedelta(seconds=10)
 # What a machine tells that its user should see on the workspace.
-MIRRORED = ("RegionRefused", "ShrinkRefused", "NoCapacity", "HostUnreachable", "Stuck", "Missing")
+MIRRORED = (
+    "RegionRefused",
+    "ShrinkRefused",
+    "NoCapacity",
+    "HostUnreachable",
+    "Stuck",
+    "Missing",
+    "CrashLoop",
+)
 
 
 class WorkspaceReconciler(KindReconciler[Workspace]):
@@ -216,7 +225,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         spec, status = scope.object.spec, scope.object.status
         if account.spec.state != "Active" or spec.power == "Stopped":
             return "Stopped", None
-        if machine is None or machine.status.instance is None:
+        if machine is None or not (machine.status.instance or machine.status.restarts.count):
             return "Running", None
         last = await self._last_activity(scope, machine)
         status.last_activity_at = last
@@ -231,12 +240,18 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         """The newest sign that somebody wants the machine; None before it first ran."""
         beat = await self.store.heartbeats.find(machine.uid)
         instance = machine.status.instance
-        signs = [
-            beat.last_activity_at if beat else None,
-            machine.status.woken_at,
-            instance.started_at if instance else None,
-            scope.object.spec.wake_at,
-        ]
+        active = beat.last_activity_at if beat else None
+        started = instance.started_at if instance else None
+        restarts, known = machine.status.restarts, None
+        if restarts.count:
+            # A crash loop starts it again and again: that is no sign of its user, nor is what
+            # its agent counts as activity when it starts.
+            known = scope.object.status.last_activity_at
+            if active and started and active < started + STARTING:
+                active = None
+            started = restarts.since
+        wake_at = scope.object.spec.wake_at
+        signs = [active, machine.status.woken_at, started, wake_at, known]
         return max((sign for sign in signs if sign is not None), default=None)
 
     async def _keep_machine(
@@ -255,7 +270,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
             size=spec.size or platform.size,
             volume=VolumeSpec(size_gb=_volume_gb(scope.object, platform, machine)),
             recreate=spec.recreate,
-            restart_at=spec.restart_at or _restart_at(machine, scope.now),
+            restart_at=_restart_at(scope, machine),
         )
         if machine is None:
             child = Machine(
@@ -342,10 +357,18 @@ def _at_rest(machine: Machine) -> MachineSpec:
     )
 
 
-def _restart_at(machine: Machine | None, now: datetime) -> datetime | None:
-    """A machine may be restarted by its own row; a moment to come is the workspace's to wish."""
-    own = None if machine is None else machine.spec.restart_at
-    return own if own is not None and own <= now else None
+def _restart_at(scope: Scope[Workspace], machine: Machine | None) -> datetime | None:
+    """When the machine's process should have started at the earliest.
+
+    A machine may be restarted by its own row; a moment to come is the workspace's to wish.
+    Who asks for one that was given up, asks for another try.
+    """
+    spec, own = scope.object.spec, None if machine is None else machine.spec.restart_at
+    wished = spec.restart_at or (own if own is not None and own <= scope.now else None)
+    given_up = None if machine is None else machine.status.restarts.given_up_at
+    if given_up is not None and spec.wake_at is not None and given_up < spec.wake_at <= scope.now:
+        return spec.wake_at
+    return wished
 
 
 def _leads_to(route: Mapping[str, Any], workspace: str) -> bool:

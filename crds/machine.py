@@ -122,6 +122,7 @@ class InstanceStatus(Observed):
         config_hash: Fingerprint of the config that this version was found to have.
         updated_at: Fly's word on when anything about it last changed.
         missing_since: Since when it has not been found; None while it is.
+        nudges: How often a transition of it that was stuck has been helped on.
     """
 
     id: str
@@ -134,6 +135,7 @@ class InstanceStatus(Observed):
     updated_at: datetime | None = None
     config_hash: str = ""
     missing_since: datetime | None = None
+    nudges: int = 0
 
 
 class Restarts(Observed):
@@ -145,6 +147,9 @@ class Restarts(Observed):
         last_exit_at: When it did, by the provider's clock: tells one crash from the next.
         last_at: When the last crash was seen.
         next_at: When the next restart is due.
+        since: When the first of them was seen.
+        generation: The wish that they were counted for; another one begins anew.
+        given_up_at: When restarting was given up, until somebody wishes for something else.
     """
 
     count: int = 0
@@ -152,6 +157,9 @@ class Restarts(Observed):
     last_exit_at: datetime | None = None
     last_at: datetime | None = None
     next_at: datetime | None = None
+    since: datetime | None = None
+    generation: int = 0
+    given_up_at: datetime | None = None
 
 
 class MachineStatus(Status):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from controller.machine.intent import effect
 from controller.machine.power import FORGET_CRASHES_AFTER, count_crash
+from controller.machine.restart import forget_crash_loop
 from controller.machine.tools import MachineScope, Tools, Wait
 
 # The product's rules: unreachable for 5 min alerts, for 10 min counts as stopped.
@@ -115,5 +116,5 @@ def _forget_crashes(scope: MachineScope) -> Wait | None:
     left = (status.healthy_since + FORGET_CRASHES_AFTER - scope.now).total_seconds()
     if left > 0:
         return Wait(left)
-    status.restarts.count = 0
+    forget_crash_loop(scope)
     return None

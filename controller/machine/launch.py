@@ -196,8 +196,9 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
 
 
 def _needs_a_machine(scope: MachineScope) -> bool:
-    """Whether there has to be one; to be stopped, none is needed."""
-    return scope.object.spec.power != "Stopped"
+    """Whether there has to be one; to be stopped, or given up, none is needed."""
+    given_up = scope.object.status.restarts.given_up_at is not None
+    return scope.object.spec.power != "Stopped" and not given_up
 
 
 async def _find_launched(scope: MachineScope, tools: Tools) -> None:

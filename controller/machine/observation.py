@@ -32,7 +32,11 @@ async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
             return Wait(OUTAGE_SECONDS)
         raise
     if machine.state in TERMINAL_STATES:
-        forget_instance(scope)
+        if scope.instance.state == "destroying":
+            # As it was to be.
+            scope.object.status.instance = scope.object.status.healthy_since = None
+        else:
+            forget_instance(scope)
         return Wait(0)
     scope.seen = machine
     note(scope, machine)

@@ -5,25 +5,32 @@ from __future__ import annotations
 from datetime import timedelta
 
 from controller.machine.intent import effect
-from controller.machine.restart import forget_crash_loop, restart_due
+from controller.machine.replacement import replace
+from controller.machine.restart import GAVE_UP, forget_crash_loop, restart_due
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.machine.waiting import wait_for
-from controller.providers.fly import ExitEvent
+from controller.providers.fly import FAILED_STATES, ExitEvent
 
 STOP_GRACE_SECONDS = 10
 # The product's rule: 5 s doubling to 5 min, forgotten after 10 healthy minutes.
 BACKOFF_FIRST_SECONDS = 5.0
 BACKOFF_LAST_SECONDS = 300.0
 FORGET_CRASHES_AFTER = timedelta(minutes=10)
+# Four hours of restarts, or a day of rarer ones, are enough: what ails it does not pass by itself.
+MOST_CRASHES = 50
+LONGEST_LOOP = timedelta(days=1)
+GIVEN_UP_POLL_SECONDS = 600.0
 
-DOWN = frozenset({"stopped", "suspended", "failed"})
+DOWN = FAILED_STATES | {"stopped", "suspended"}
 
 
 async def apply_power(scope: MachineScope, tools: Tools) -> Wait | None:
     """Bring the machine to the power that the spec asks for."""
     if scope.object.status.instance is None:
-        rest(scope, "Stopped")
-        return None
+        if scope.object.spec.power == "Stopped":
+            rest(scope, "Stopped")
+            return None
+        return _tell_given_up(scope)
     if scope.seen is None:
         return None
     match scope.object.spec.power:
@@ -39,6 +46,8 @@ async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
     status, machine = scope.object.status, scope.fly_machine
     if restart_due(scope):
         return await _restart(scope, tools)
+    if status.restarts.given_up_at is not None:
+        return await _stay_down(scope, tools)
     if machine.state not in DOWN:
         status.resting_since = None
         _note_crash_under_traffic(scope)
@@ -50,8 +59,33 @@ async def _run(scope: MachineScope, tools: Tools) -> Wait | None:
         # Otherwise the next request would have the proxy start it before the backoff is over.
         await _set_cordon(scope, tools, cordoned=True)
         return wait
+    if machine.state in FAILED_STATES:
+        return await replace(scope, tools, f"it is {machine.state}")
     await _set_cordon(scope, tools, cordoned=False)
     return await _start(scope, tools)
+
+
+async def _stay_down(scope: MachineScope, tools: Tools) -> Wait:
+    """Stop what crashes for ever, and leave it so until somebody wishes for something else."""
+    told = _tell_given_up(scope)
+    await _set_cordon(scope, tools, cordoned=True)
+    if scope.fly_machine.state not in DOWN:
+        return await _halt(scope, tools)
+    return told
+
+
+def _tell_given_up(scope: MachineScope) -> Wait:
+    status = scope.object.status
+    status.phase = "Crashed"
+    since = status.restarts.since or scope.now
+    message = (
+        f"crashed {status.restarts.count} times since {since:%Y-%m-%d %H:%M} UTC and is not "
+        "restarted any more; put right what ails it, then wish for a restart (restartAt) or for "
+        "anything else about it"
+    )
+    if scope.condition(GAVE_UP, status=True, reason="GaveUp", message=message):
+        scope.event("GaveUp", message, warning=True)
+    return Wait(GIVEN_UP_POLL_SECONDS)
 
 
 async def _restart(scope: MachineScope, tools: Tools) -> Wait | None:
@@ -106,11 +140,13 @@ def _crashed(scope: MachineScope) -> Wait | None:
     if restarts.next_at is not None:
         return _wait_until_restart(scope)
     last = _new_exit(scope)
-    if last is None and machine.state != "failed":
+    if last is None and machine.state not in FAILED_STATES:
         return None
     told = "out of memory" if last and last.oom_killed else f"exit code {restarts.last_exit_code}"
+    if last is None:
+        told = f"it is {machine.state}"
     count_crash(scope, f"machine {machine.id} stopped by itself: {told}")
-    return _wait_until_restart(scope)
+    return Wait(0) if restarts.given_up_at else _wait_until_restart(scope)
 
 
 def count_crash(scope: MachineScope, message: str) -> None:
@@ -120,9 +156,14 @@ def count_crash(scope: MachineScope, message: str) -> None:
     restarts.count += 1
     backoff = min(BACKOFF_FIRST_SECONDS * 2 ** (restarts.count - 1), BACKOFF_LAST_SECONDS)
     restarts.last_at = scope.now
+    restarts.since = restarts.since or scope.now
+    restarts.generation = scope.object.metadata.generation
     restarts.next_at = scope.now + timedelta(seconds=backoff)
     status.healthy_since = None
-    text = f"{message}; restart {restarts.count} in {backoff:.0f} s"
+    if restarts.count >= MOST_CRASHES or scope.now >= restarts.since + LONGEST_LOOP:
+        restarts.given_up_at, restarts.next_at = scope.now, None
+    last = restarts.next_at is None
+    text = f"{message}; {'given up' if last else f'restart {restarts.count} in {backoff:.0f} s'}"
     scope.condition("Healthy", status=False, reason="Crashed", message=text)
     scope.event("Crashed", text, warning=True)
 

@@ -12,7 +12,7 @@ from controller.machine.health import check_health
 from controller.machine.loss import take_stock
 from controller.machine.observation import observe
 from controller.machine.power import apply_power
-from controller.machine.restart import until_restart
+from controller.machine.restart import heed_new_wish, until_restart
 from controller.machine.rollout import check_region, grow_volume, settle, update_config
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import NotFound
@@ -23,6 +23,7 @@ from crds.store import Store
 Step = Callable[[MachineScope, Tools], Awaitable[Wait | None]]
 
 LIFE: tuple[Step, ...] = (
+    heed_new_wish,
     launch.ensure_app,
     launch.ensure_addresses,
     check_region,
@@ -98,6 +99,8 @@ def _tell_ready(scope: MachineScope, *, last: bool) -> None:
     if ready:
         # A transition was stuck until the wish has come true, not until the first nudge.
         status.drop_condition("Stuck")
+        if status.instance is not None and status.instance.nudges:
+            status.instance.nudges = 0
     scope.condition(
         "Ready", ready, status.phase, "" if reached else f"wants {scope.object.spec.power}"
     )

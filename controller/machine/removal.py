@@ -27,6 +27,19 @@ async def await_withdrawal(scope: MachineScope, _: Tools) -> Wait | None:
     return None
 
 
+async def await_unrouted(scope: MachineScope, _: Tools) -> Wait | None:
+    """Wait until the edge leads no request to this one machine any more."""
+    routes = await scope.store.list(Route, spec={"account": scope.object.metadata.namespace})
+    for route in routes.items:
+        entry = route.status.entry
+        if entry is not None and entry.instance == scope.instance.id:
+            return Wait(POLL_SECONDS)
+        target = route.spec.target
+        if target and target.machine == scope.object.metadata.name and not route.status.published:
+            return Wait(POLL_SECONDS)
+    return None
+
+
 async def destroy_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     """Destroy the machine, also one that was made without our hearing of it."""
     if scope.object.status.instance is None and pending(scope, "machines.create"):

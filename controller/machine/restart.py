@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from controller.machine.tools import MachineScope
+from controller.machine.tools import MachineScope, Tools
 from crds.machine import Restarts
+
+GAVE_UP = "CrashLoop"
 
 
 def restart_due(scope: MachineScope) -> bool:
@@ -25,10 +27,23 @@ def until_restart(scope: MachineScope) -> float | None:
     return (wished - scope.now).total_seconds()
 
 
+async def heed_new_wish(scope: MachineScope, _: Tools) -> None:
+    """Crashes are counted for one wish: who wishes otherwise may have put right what was wrong.
+
+    To be put to sleep for idleness is nobody's wish.
+    """
+    restarts = scope.object.status.restarts
+    if scope.object.spec.power == "Asleep":
+        return
+    if restarts.count and restarts.generation != scope.object.metadata.generation:
+        forget_crash_loop(scope)
+
+
 def forget_crash_loop(scope: MachineScope) -> None:
     """Begin to count anew: somebody has put right what they think was wrong."""
     status = scope.object.status
     restarts = status.restarts
+    status.drop_condition(GAVE_UP)
     last = None if scope.seen is None else scope.seen.last_exit()
     status.restarts = Restarts(
         last_exit_code=restarts.last_exit_code,

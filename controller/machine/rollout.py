@@ -7,11 +7,15 @@ from datetime import timedelta
 from controller.machine import removal
 from controller.machine.config import config_hash, desired_config, in_sync
 from controller.machine.intent import effect, pending
+from controller.machine.power import count_crash
+from controller.machine.replacement import replace
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.machine.waiting import wait_for
-from controller.providers.fly import TRANSIENT_STATES, WaitState
+from controller.providers.fly import FAILED_STATES, TRANSIENT_STATES, WaitState
 
 LEASE_SECONDS = 60
+# A transition that was helped on so often is beyond help.
+MOST_NUDGES = 3
 POLL_SECONDS = 2.0
 # Fly's own thresholds for a stuck transition (PROVIDERS.md, limits and consistency).
 STUCK_AFTER = {"updating": timedelta(minutes=10), "replacing": timedelta(minutes=10)}
@@ -26,7 +30,7 @@ PHASES = {
     "suspending": "Stopping",
     "updating": "Updating",
     "replacing": "Updating",
-    "destroying": "Deleting",
+    "destroying": "Recreating",
 }
 # The state in which a transition ends when all goes well.
 ENDS: dict[str, WaitState] = {
@@ -58,16 +62,31 @@ async def settle(scope: MachineScope, tools: Tools) -> Wait | None:
         end = ENDS.get(machine.state)
         reached = end is not None and await wait_for(scope, tools, end)
         return Wait(0 if reached else POLL_SECONDS)
-    await _nudge(scope, tools, machine.state)
-    return Wait(POLL_SECONDS)
+    return await _help_on(scope, tools, machine.state)
 
 
-async def _nudge(scope: MachineScope, tools: Tools, state: str) -> None:
-    """The graded remedy for a stuck transition: destroy again, start, or kill and start over."""
+async def _help_on(scope: MachineScope, tools: Tools, state: str) -> Wait:
+    """The graded remedy for a stuck transition: nudge it, then have another machine instead.
+
+    A destruction can only be asked for again: its machine holds the name and the volume.
+    """
     instance = scope.instance
     message = f"machine {instance.id} has been {state} since {instance.since:%H:%M:%S} UTC"
     scope.condition("Stuck", status=True, reason="StuckTransition", message=message)
     scope.event("StuckTransition", message, warning=True)
+    if instance.nudges >= MOST_NUDGES and state != "destroying":
+        wait = await replace(scope, tools, f"it stays {state}")
+        if scope.object.status.instance is None or scope.instance.state == "destroying":
+            count_crash(scope, message)
+        return wait
+    instance.nudges += 1
+    await _nudge(scope, tools, state)
+    return Wait(POLL_SECONDS)
+
+
+async def _nudge(scope: MachineScope, tools: Tools, state: str) -> None:
+    """Destroy again, start, or kill."""
+    instance = scope.instance
     # The next nudge comes after another full deadline.
     instance.since = scope.now
     if state == "destroying":
@@ -145,6 +164,9 @@ async def update_config(scope: MachineScope, tools: Tools) -> Wait | None:
     """
     status, machine = scope.object.status, scope.seen
     if machine is None or status.instance is None or status.volume is None:
+        return None
+    if machine.state in FAILED_STATES:
+        # Another one is made instead, with the config that is wished then.
         return None
     config = desired_config(scope.object, tools, status.volume.id)
     if in_sync(scope, config):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.machine.tools import MachineScope, Tools
-from controller.providers import WaitTimeout
+from controller.providers import ProviderError
 from controller.providers.fly import WaitState
 
 # A start or a stop takes a second or two. The key is in hand meanwhile, so a new wish waits too:
@@ -15,12 +15,13 @@ async def wait_for(scope: MachineScope, tools: Tools, state: WaitState) -> bool:
     """Return whether the machine reached the state within a few seconds.
 
     What was found so far is written first: a crash meanwhile loses none of it.
+    To wait is a help and no step: whatever goes wrong with it, the next look tells.
     """
     await scope.save()
     try:
         await tools.fly.wait(
             scope.app, scope.instance.id, state=state, timeout=WAIT_SECONDS, call=scope.call
         )
-    except WaitTimeout:
+    except ProviderError:
         return False
     return True

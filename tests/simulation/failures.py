@@ -45,6 +45,8 @@ async def crash_loop(world: World) -> None:
 async def _crash_and_restart(world: World, number: int, backoff: int) -> None:
     # Not where the minute's probe comes first: as a request, it has the proxy start the machine.
     await asyncio.sleep(PROBE_SECONDS - (running_loop().time() - AFTER_PROBE) % PROBE_SECONDS)
+    # It would be put to sleep in the middle of a long backoff.
+    await world.wish(wake_at=world.now())
     crashed = running_loop().time()
     await world.crash_machine()
     await world.until_restarts(number)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from controller.providers.fly import FAILED_STATES
 from crds.machine import Machine
 from crds.store import Store
 from deploy.local.simulators.fly.cloud import FlyCloud
@@ -101,6 +102,8 @@ class Watchman:
             self._check_routes(instance)
         row = await self._row(lambda row: str(row.uid) == uid)
         if row is None or row.deleting or row.status.condition("Stuck") is not None:
+            return
+        if fly_machine.state in FAILED_STATES or row.status.condition("CrashLoop") is not None:
             return
         recorded = row.status.instance is None or row.status.instance.id == instance
         if destroys and recorded and row.spec.recreate != "OnRegionChange":

@@ -5,9 +5,12 @@ from __future__ import annotations
 from tests.simulation.collection import COLLECTIONS
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
+from tests.simulation.lost_causes import LOST_CAUSES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.quarantines import QUARANTINES
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.transitions import TRANSITIONS
 
-LIVES = SCENARIOS | MONKEYS | FAILURES | LOSSES | COLLECTIONS | QUARANTINES | TRANSITIONS
+LIVES = (
+    SCENARIOS | MONKEYS | FAILURES | LOSSES | COLLECTIONS | QUARANTINES | LOST_CAUSES | TRANSITIONS
+)

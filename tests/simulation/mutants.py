@@ -252,6 +252,23 @@ MUTANTS: dict[str, Mutant] = {
         replaced(f"{HEALTH}._forget_crashes", lambda _: None),
         (Run("crash_loop"),),
     ),
+    "never-gives-up": Mutant(
+        "what crashes for ever is restarted for ever",
+        replaced("controller.machine.power._stay_down", mutations.start_again),
+        (Run("crash_for_ever"),),
+    ),
+    "loop-is-use": Mutant(
+        "a crash loop keeps its machine awake",
+        replaced(
+            "controller.workspace.WorkspaceReconciler._last_activity", mutations.start_is_activity
+        ),
+        (Run("crash_unused"),),
+    ),
+    "nudged-for-ever": Mutant(
+        "what stays stuck is nudged for ever",
+        replaced("controller.machine.rollout.MOST_NUDGES", 10_000),
+        (Run("stuck_for_good"),),
+    ),
     "no-backoff": Mutant(
         "every restart comes after 5 seconds",
         replaced("controller.machine.power.BACKOFF_LAST_SECONDS", 5.0),

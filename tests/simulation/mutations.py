@@ -185,3 +185,16 @@ def restart_due_again(scope: MachineScope) -> bool:
 async def leave_power(_: Any, __: Any, ___: Any, machine: Machine | None, ____: Any) -> Any:
     """Leave the power for later."""
     return machine
+
+
+async def start_is_activity(_: Any, scope: Scope[Any], machine: Machine) -> Any:
+    """Whoever starts a machine wants it."""
+    instance = machine.status.instance
+    signs = (instance and instance.started_at, scope.object.spec.wake_at)
+    return max((sign for sign in signs if sign), default=None)
+
+
+async def start_again(scope: MachineScope, tools: Tools) -> Wait | None:
+    """Once more cannot hurt."""
+    scope.object.status.restarts.given_up_at = None
+    return await power._run(scope, tools)

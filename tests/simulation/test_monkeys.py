@@ -8,6 +8,7 @@ from tests.simulation.collection import COLLECTIONS
 from tests.simulation.conftest import Tally
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
+from tests.simulation.lost_causes import LOST_CAUSES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.quarantines import QUARANTINES
 from tests.simulation.sweep import live
@@ -54,3 +55,11 @@ def test_quarantine(url: str, tally: Tally, quarantine: str) -> None:
     tally.runs += 1
 
     assert live(url, QUARANTINES[quarantine]).effects
+
+
+@pytest.mark.parametrize("cause", LOST_CAUSES)
+def test_lost_cause(url: str, tally: Tally, cause: str) -> None:
+    """What does not get better gets a stronger remedy, and an end that its user can undo."""
+    tally.runs += 1
+
+    assert live(url, LOST_CAUSES[cause]).effects

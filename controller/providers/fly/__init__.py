@@ -1,5 +1,6 @@
 from controller.providers.fly.client import Fly
 from controller.providers.fly.models import (
+    FAILED_STATES,
     GONE_VOLUME_STATES,
     TERMINAL_STATES,
     TRANSIENT_STATES,
@@ -23,6 +24,7 @@ from controller.providers.fly.models import (
 )
 
 __all__ = [
+    "FAILED_STATES",
     "GONE_VOLUME_STATES",
     "TERMINAL_STATES",
     "TRANSIENT_STATES",

@@ -27,11 +27,12 @@ TRANSIENT_STATES = frozenset(
         "restarting",
         "suspending",
         "destroying",
-        "launch_failed",
         "updating",
         "replacing",
     }
 )
+FAILED_STATES = frozenset({"failed", "launch_failed"})
+"""It did not come to run, and a start may not help."""
 TERMINAL_STATES = frozenset({"destroyed", "replaced", "migrated"})
 GONE_VOLUME_STATES = frozenset({"scheduling_destroy", "pending_destroy", "destroyed"})
 """A volume that is on its way out cannot be used any more."""
