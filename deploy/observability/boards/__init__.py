@@ -1,0 +1,1 @@
+"""Dashboards as code; `python -m deploy.observability.boards` writes their JSON."""
