@@ -75,22 +75,26 @@ def _cluster_name(asked: Attributes) -> str | None:
 
 
 _KNOW_YOURSELF = Rule(frozenset({"create"}), SELF)
+# There are none; clients ask for them to find out what else runs here.
+_SERVICES = Rule(READ, frozenset({"services"}))
 
 # Secrets are in no rule: nobody reads them through a door.
 RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
     "platform-admin": (
         Rule(WRITE, ALL, frozenset({"", "status", "scale"})),
-        Rule(READ | {"create", "delete"}, frozenset({"namespaces"})),
+        Rule(READ | CHANGE | {"create", "delete"}, frozenset({"namespaces"})),
         Rule(READ | {"create", "update", "patch"}, frozenset({"events"})),
         Rule(READ, frozenset({"customresourcedefinitions"})),
         Rule(frozenset({"create"}), frozenset({"subjectaccessreviews", "tokenreviews"})),
         _KNOW_YOURSELF,
+        _SERVICES,
     ),
     "support": (
         Rule(READ, ALL, frozenset({"", "status", "scale"})),
         Rule(READ, frozenset({"namespaces", "events", "customresourcedefinitions"})),
         Rule(CHANGE, frozenset({"workspaces"})),
         _KNOW_YOURSELF,
+        _SERVICES,
     ),
     "account-owner": (
         Rule(READ, KINDS_OF_ACCOUNTS, frozenset({"", "status", "scale"}), own=True),
@@ -99,8 +103,9 @@ RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
         Rule(READ, frozenset({"events"}), own=True),
         Rule(frozenset({"get"}), frozenset({"accounts", "namespaces"}), own=True),
         _KNOW_YOURSELF,
+        _SERVICES,
     ),
-    "metrics": (_KNOW_YOURSELF,),
+    "metrics": (_KNOW_YOURSELF, _SERVICES),
 }
 
 

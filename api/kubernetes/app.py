@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from api.access import Identity
 from api.context import Api
-from api.kubernetes import discovery, reviews
+from api.kubernetes import discovery, openapi, reviews
 from api.kubernetes.authorization import check, identify
 from api.kubernetes.bodies import read_object
 from api.kubernetes.door import Door, opened, template_of
@@ -93,29 +93,32 @@ async def _serve(request: Request) -> Response:
     except ApiError as error:
         return error.response()
     except StoreError as error:
-        return _of_store(error, target).response()
+        return _of_store(error, None if target is None else door.source(target).served, target)
     except (psycopg.OperationalError, psycopg.errors.LockNotAvailable):
         message = "the database does not answer at present"
         return ApiError(503, "ServiceUnavailable", message, retry_after=2).response()
 
 
-def _of_store(error: StoreError, target: Target | None) -> ApiError:
+def _of_store(error: StoreError, served: Served | None, target: Target | None) -> Response:
     """What the store refused, in Kubernetes' words."""
-    resource, name = ("", "")
-    if target is not None:
-        resource = f"{target.plural}.{target.group}" if target.group else target.plural
-        name = target.name or str(error).rpartition("/")[2]
+    if served is None or target is None:
+        raise error
+    name = target.name or str(error).rpartition("/")[2]
+    return _refusal(error, served, name).response()
+
+
+def _refusal(error: StoreError, served: Served, name: str) -> ApiError:
     match error:
         case NotFoundError():
-            return not_found(resource, name)
+            return not_found(served.qualified, name)
         case AlreadyExistsError():
-            return already_exists(resource, name)
+            return already_exists(served.qualified, name)
         case InvalidError():
-            return invalid(resource, "", name, error.causes)
+            return invalid(served.kind, served.group, name, error.causes)
         case ExpiredError():
             return expired(f"too old resource version: {error}")
         case ConflictError():
-            return conflict(resource, name, "the object has been modified; please try again")
+            return conflict(served.qualified, name, "the object has been modified; try again")
     raise error
 
 
@@ -135,6 +138,8 @@ async def _serve_path(request: Request, door: Door, identity: Identity) -> Respo
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed(request.method, path)
     form = discovery.content_type(request.headers.get("accept", ""))
+    if path == "/openapi/v2":
+        return Response(openapi.NO_MODELS, media_type=openapi.V2)
     if path in door.aggregated and form == discovery.AGGREGATED:
         return _answer(door.aggregated[path], media_type=form)
     found = door.documents.get(path)

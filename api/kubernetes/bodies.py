@@ -140,7 +140,10 @@ def without_unknown(
     words = [f'unknown field "{path[:200]}"' for path in unknown]
     words += [f'duplicate field "{name[:200]}"' for name in twice]
     if words and validation == "Strict":
-        raise bad_request(f"strict decoding error: {', '.join(words)}")
+        raise bad_request(
+            f'{served.kind} in version "{served.version}" cannot be handled as a {served.kind}: '
+            f"strict decoding error: {', '.join(words)}"
+        )
     return kept, words if validation == "Warn" else []
 
 

@@ -55,6 +55,11 @@ class Feed:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    @property
+    def newest(self) -> int:
+        """The newest version that was read."""
+        return self._newest
+
     def end(self) -> None:
         """Let every follower come to its end: the process is about to stop."""
         self._ended = True

@@ -362,7 +362,8 @@ def _invalid(error: pg.CheckViolation) -> InvalidError:
     text = error.diag.message_primary or "breaks a rule of the store"
     if constraint is not None:
         text = "must be a lowercase RFC 1123 name of at most 253 characters"
-    return InvalidError([Cause("metadata", text)])
+    column = error.diag.column_name or ("name" if constraint else None)
+    return InvalidError([Cause(f"metadata.{column}" if column else "metadata", text)])
 
 
 def _check(outcome: str, key: Key) -> None:

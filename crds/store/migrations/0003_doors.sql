@@ -117,7 +117,7 @@ BEGIN
     NEW.deletion_timestamp := OLD.deletion_timestamp;
     IF NOT NEW.finalizers <@ OLD.finalizers THEN
       RAISE EXCEPTION 'no finalizer may be added to an object that is being deleted'
-        USING ERRCODE = 'check_violation';
+        USING ERRCODE = 'check_violation', COLUMN = 'finalizers';
     END IF;
   END IF;
   -- A write that changes nothing has no version and wakes nobody.
