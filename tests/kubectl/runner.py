@@ -6,7 +6,7 @@ import re
 import shlex
 import signal
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +69,7 @@ class Runner:
     variables: dict[str, str] = field(default_factory=dict)
 
     async def run(self, topic: Topic) -> list[Report]:
-        """Run a topic in a namespace of its own; what it made is removed in the end.
-
-        Raises:
-            AssertionError: What it needs before could not be made.
-        """
+        """Run a topic in a namespace of its own; what it made is removed in the end."""
         folder = self.home / topic.name
         folder.mkdir(parents=True)
         mark = uuid.uuid4().hex[:6]
@@ -86,15 +82,21 @@ class Runner:
         }
         for name, text in topic.files.items():
             (folder / name).write_text(self._text(text))
-        if topic.given:
-            await self._must("create -f -", folder, topic.given)
         try:
-            return [await self._step(topic, step, folder) for step in self._steps(topic)]
+            return [report async for report in self._reports(topic, folder)]
         finally:
             await self._clear(folder)
 
-    def _steps(self, topic: Topic) -> Iterator[Step]:
-        return (step for step in topic.steps if step.only in {"", self.version})
+    async def _reports(self, topic: Topic, folder: Path) -> AsyncIterator[Report]:
+        if topic.given:
+            words = "(what this topic begins with)"
+            given = Step(command="create -f -", stdin=topic.given, guarantee=words)
+            yield (report := await self._step(topic, given, folder))
+            if report.problems:
+                return
+        for step in topic.steps:
+            if step.only in {"", self.version}:
+                yield await self._step(topic, step, folder)
 
     async def _step(self, topic: Topic, step: Step, folder: Path) -> Report:
         outcome = await self._outcome(step, folder)
@@ -118,9 +120,8 @@ class Runner:
                 late = await running.interrupted()
                 return Outcome(-1, late.stdout, f"{late.stderr}\n(not over in time)")
 
-    async def _must(self, command: str, folder: Path, stdin: str = "") -> None:
-        step = Step(command=command, guarantee="", stdin=stdin)
-        outcome = await self._outcome(step, folder)
+    async def _must(self, command: str, folder: Path) -> None:
+        outcome = await self._outcome(Step(command=command, guarantee=""), folder)
         assert outcome.code == 0, f"kubectl {command}: {outcome.stderr}"
 
     async def _clear(self, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
@@ -184,9 +184,11 @@ def test_the_core_kinds_decode_as_the_client_knows_them(api: Any, namespace: str
 
 
 @pytest.fixture
-async def kr8s_api(door: Door) -> Any:
-    """The asynchronous client."""
-    return await kr8s.asyncio.api(kubeconfig=str(door.kubeconfig))
+async def kr8s_api(door: Door) -> AsyncIterator[Any]:
+    """The asynchronous client, whose connections end with the test."""
+    api: Any = await kr8s.asyncio.api(kubeconfig=str(door.kubeconfig))
+    yield api
+    await api._session.aclose()
 
 
 Workspace: Final = new_class(kind="Workspace", version="invoker.dev/v1", namespaced=True)

@@ -170,7 +170,7 @@ SERVER_SIDE: Final = Topic(
             command="apply --server-side -f main.yaml --force-conflicts=false",
             guarantee="but a later apply hears of those too",
             code=1,
-            says=(r'conflict with "patcher"', r"\.spec\.region"),
+            says=(r"^error: Apply failed with 2 conflicts: ", r'with "patcher"', r"\.spec\.region"),
         ),
         Step(
             command="diff --server-side -f main.yaml --force-conflicts",

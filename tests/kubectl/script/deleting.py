@@ -86,6 +86,11 @@ DELETING: Final = Topic(
             says=(r"^Error from server \(BadRequest\): .*cannot be orphaned",),
         ),
         Step(
+            command="delete ws/f -n $ns",
+            guarantee="a refused deletion has done nothing",
+            prints=(r'"f" deleted',),
+        ),
+        Step(
             command="delete ws -n $ns --field-selector spec.subdomain=${sub}g",
             guarantee="a selection by field is deleted",
             prints=(r'"g" deleted',),

@@ -3,15 +3,15 @@
 from typing import Final
 
 
-def workspace(name: str, suffix: str = "", labels: str = "{}", power: str = "Stopped") -> str:
+def workspace(name: str, suffix: str = "", labels: str = "", power: str = "Stopped") -> str:
     """A workspace in the topic's namespace; `suffix` makes its subdomain its own."""
     return f"""\
 apiVersion: invoker.dev/v1
 kind: Workspace
 metadata:
-  name: {name}
+  name: '{name}'
   namespace: $ns
-  labels: {labels}
+{f"  labels: {labels}" if labels else ""}
 spec:
   subdomain: ${{sub}}{suffix}
   power: {power}

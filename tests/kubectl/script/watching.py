@@ -47,14 +47,14 @@ WATCHING: Final = Topic(
         ),
         Step(
             command="get ws -n $ns -w --field-selector spec.power=Running"
-            " --output-watch-events -o name -v=6",
+            " --output-watch-events -v=6",
             guarantee="the same holds for selections by field",
             begins=r"watch=true",
             meanwhile=(
                 """patch ws b -n $ns --type=merge -p '{"spec":{"power":"Running"}}'""",
                 """patch ws b -n $ns --type=merge -p '{"spec":{"power":"Stopped"}}'""",
             ),
-            until=(r"^ADDED +workspace\.invoker\.dev/b", r"^DELETED +workspace\.invoker\.dev/b"),
+            until=(r"^ADDED +b ", r"^DELETED +b "),
         ),
         Step(
             command="get ws -A -w -o jsonpath='{.metadata.labels.step}{\"\\n\"}' -v=6",
