@@ -33,6 +33,7 @@ ACCOUNT: Final = "invoker.dev/account"
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     **{kind.PLURAL: (GROUP,) for kind in KINDS.values()},
     "namespaces": ("",),
+    "services": ("",),
     "events": ("", "events.k8s.io"),
     "customresourcedefinitions": ("apiextensions.k8s.io",),
     "selfsubjectaccessreviews": (AUTHORIZATION,),
@@ -42,7 +43,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "tokenreviews": (AUTHENTICATION,),
 }
 NAMESPACED: Final = frozenset(
-    {"events", *(kind.PLURAL for kind in KINDS.values() if kind.SCOPE == "Namespaced")}
+    {"events", "services", *(kind.PLURAL for kind in KINDS.values() if kind.SCOPE == "Namespaced")}
 )
 SUBRESOURCES: Final = {
     kind.PLURAL: {"", "status"} | ({"scale"} if kind.scale is not Resource.scale else set())

@@ -161,6 +161,13 @@ async def test_the_list_says_what_single_answers_say(identity: Identity) -> None
                         assert (asked in listed) is single["status"]["allowed"], asked
 
 
+def test_every_resource_of_the_policy_has_a_group() -> None:
+    """What the policy names can be asked about."""
+    named = {each for rules in RULES.values() for rule in rules for each in rule.resources}
+
+    assert set() == named - GROUPS.keys()
+
+
 async def test_an_owner_is_listed_nothing_elsewhere() -> None:
     """In another's namespace only the owner's own cluster objects and questions are left."""
     found = await answer("SelfSubjectRulesReview", {"spec": {"namespace": "bob"}}, OWNER)
