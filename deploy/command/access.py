@@ -17,7 +17,7 @@ from crds.errors import Cause, InvalidError
 from deploy.command import kubeconfig as kubeconfigs
 from deploy.command.frame import CommandError, framed, note, run, usage
 from deploy.command.output import Form, Output, ago, camel, show, show_json, table, until
-from deploy.command.place import DEFAULT_STATE, Place, State, person
+from deploy.command.place import Place, State, person, state_of
 
 SPANS = {"m": "minutes", "h": "hours", "d": "days"}
 LIFETIME = re.compile(r"([1-9][0-9]{0,5})([mhd])")
@@ -100,7 +100,7 @@ def local_kubeconfig(state: Path | None) -> Path:
     Raises:
         CommandError: It is not there.
     """
-    path = (state or DEFAULT_STATE).absolute() / "kubeconfig"
+    path = state_of(state) / "kubeconfig"
     if not path.is_file():
         raise CommandError(
             f"there is no {path}: start the local stack, or name a remote API with --server"

@@ -98,7 +98,9 @@ def _changes(before: Any, after: Any, path: tuple[str, ...]) -> Iterator[dict[st
     if isinstance(before or after, Mapping) and not (before and after):
         yield from _changes(before or {}, after or {}, path)
         return
-    yield {"field": ".".join(path), "before": before, "after": after}
+    # An empty list that comes with its object says nothing.
+    if not (before is None and after == []):
+        yield {"field": ".".join(path), "before": before, "after": after}
 
 
 def _lines(record: AuditRecord) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deploy.command.frame import note, run
+from deploy.command.frame import Exit, note, run
 from deploy.command.output import Form, Output, ago, camel, show, show_json, table
 from deploy.command.place import Place, State
 
@@ -50,9 +50,11 @@ def leaks(*, output: Output = Form.TABLE, state: State = None) -> None:
     else:
         _show(found)
     if found.unseen is not None:
-        note(f"only what the rows tell; to look outside is needed what is {found.unseen}")
+        note(f"only what the rows tell; cannot look outside: {found.unseen}")
     if found.incomplete:
         note("a provider left regions out of its lists: there may be more")
+    if found.failed:
+        raise typer.Exit(Exit.FAILED)
 
 
 def _show(found: Ledger) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from controller.edge import Edge, stamps
@@ -17,7 +18,6 @@ from controller.providers.fly import GONE_VOLUME_STATES, TERMINAL_STATES, Fly, F
 from crds.compute import MONTHLY_VOLUME_USD_PER_GB, MachineSize, monthly_cost_usd
 from crds.store import EventRecord, Store
 from crds.store.tombstones import Tombstones
-from deploy.command.frame import CommandError
 
 # What the collector and the reconcilers tell of things that were lost, found and removed.
 REASONS = (
@@ -101,6 +101,7 @@ class Ledger:
         orphans: What is outside without a row; None when nobody could look.
         incomplete: Whether a provider left regions out of its lists.
         unseen: Why nobody could look.
+        failed: Whether a provider did not let us, although there are credentials.
     """
 
     now: datetime
@@ -109,6 +110,7 @@ class Ledger:
     orphans: Sequence[Orphan] | None
     incomplete: bool
     unseen: str | None
+    failed: bool = False
 
     @property
     def monthly_usd(self) -> float:
@@ -117,11 +119,7 @@ class Ledger:
 
 
 async def gather(store: Store, environ: Mapping[str, str]) -> Ledger:
-    """Read the rows, and look outside if the environment has the means.
-
-    Raises:
-        CommandError: A provider did not let us look.
-    """
+    """Read the rows, and look outside if the environment has the means."""
     rows = await store.database.fetch(OPEN_ENDS)
     ends = [
         OpenEnd(
@@ -132,33 +130,32 @@ async def gather(store: Store, environ: Mapping[str, str]) -> Ledger:
         for row in rows
     ]
     events = [event for event in await store.events.list() if event.reason in REASONS]
-    lacking = [name for name in CREDENTIALS if not environ.get(name)]
-    if lacking:
-        unseen = f"not set: {', '.join(lacking)}"
-        return Ledger(store.clock.now(), ends, events, None, incomplete=False, unseen=unseen)
-    orphans, complete = await _outside(store, environ)
-    return Ledger(store.clock.now(), ends, events, orphans, incomplete=not complete, unseen=None)
+    known = partial(Ledger, store.clock.now(), ends, events)
+    if lacking := [name for name in CREDENTIALS if not environ.get(name)]:
+        return known(None, incomplete=False, unseen=f"not set: {', '.join(lacking)}")
+    try:
+        orphans, complete = await _outside(store, environ)
+    except ProviderError as error:
+        return known(None, incomplete=False, unseen=str(error), failed=True)
+    return known(orphans, incomplete=not complete, unseen=None)
 
 
 async def _outside(store: Store, environ: Mapping[str, str]) -> tuple[list[Orphan], bool]:
     installation = environ["INVOKER_INSTALLATION"]
-    try:
-        async with connected(environ) as (fly, kv):
-            edge = Edge(kv, store.clock, installation)
-            outside = await look_outside(fly, edge, installation, CALL)
-            evidence = await _evidence(store, outside.things)
-            orphans = [
-                Orphan(
-                    str(thing),
-                    thing.app,
-                    _verdict(thing, evidence),
-                    await _price(fly, thing) if number < PRICED else None,
-                )
-                for number, thing in enumerate(evidence.orphans(outside.things))
-            ]
-            return orphans, outside.complete
-    except ProviderError as error:
-        raise CommandError(f"cannot look outside: {error}") from None
+    async with connected(environ) as (fly, kv):
+        edge = Edge(kv, store.clock, installation)
+        outside = await look_outside(fly, edge, installation, CALL)
+        evidence = await _evidence(store, outside.things)
+        orphans = [
+            Orphan(
+                str(thing),
+                thing.app,
+                _verdict(thing, evidence),
+                await _price(fly, thing) if number < PRICED else None,
+            )
+            for number, thing in enumerate(evidence.orphans(outside.things))
+        ]
+        return orphans, outside.complete
 
 
 @asynccontextmanager

@@ -59,8 +59,7 @@ class Place:
             if not url.startswith(PROTOCOLS):
                 raise usage("DATABASE_URL: must be a postgresql:// URL")
             return cls(url, os.environ)
-        named = state or os.environ.get("INVOKER_STATE")
-        path = Path(named or DEFAULT_STATE).absolute()
+        path = state_of(state)
         if not path.is_dir():
             raise usage(
                 f"no database: set DATABASE_URL, or name a local stack's state with --state "
@@ -85,6 +84,11 @@ class Place:
             if bell.rings():
                 # Before this process is gone, so that nobody has to wait for the next poll.
                 await store.database.fetch("SELECT pg_notify(%s, '')", CHANNEL)
+
+
+def state_of(given: Path | None) -> Path:
+    """Where a local stack keeps its state: `--state`, then `INVOKER_STATE`, then `.invoker`."""
+    return Path(given or os.environ.get("INVOKER_STATE") or DEFAULT_STATE).absolute()
 
 
 def actor() -> Actor:

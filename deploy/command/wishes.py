@@ -8,16 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from controller.kind import PAUSED
 from crds.account import Account
 from crds.errors import ConflictError
 from crds.meta import Resource
 from crds.store import Store
+from deploy.command.annotations import FORCE_DELETE, PAUSED
 from deploy.command.frame import CommandError, framed, note, run, usage
 from deploy.command.kinds import Kind, Name, Namespace, find, kind_of
 from deploy.command.place import Place, State
 
-FORCE_DELETE = "invoker.dev/force-delete"
 # A row that moves so often while one person writes to it is being fought over.
 TRIES = 5
 LONGEST_REASON = 500
@@ -65,7 +64,7 @@ def restart(
 
     def change(found: Resource, store: Store) -> None:
         if "restart_at" not in type(found.spec).model_fields:
-            raise usage(f"a {found.KIND.lower()} cannot be restarted")
+            raise usage(f"{found.key} cannot be restarted")
         setattr(found.spec, "restart_at", store.clock.now())  # noqa: B010 - of several kinds
 
     wish(kind, name, namespace, "restart", change, yes=yes, state=state)

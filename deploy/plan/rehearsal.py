@@ -143,7 +143,7 @@ async def _rehearse(
             cost_after=stage.outside.monthly_usd(),
             at_rest=at_rest,
             seconds=virtual_time.running_loop().time(),
-            notes=stage.outside.notes,
+            notes=[*stage.outside.notes, *await stage.paused()],
             scratch=where.form,
         )
 
@@ -166,6 +166,7 @@ class Stage:
         self.store = Store(Database(pool), virtual_time.clock(), LocalDoorbell())
         objects = list(readable((KINDS[row["kind"]], to_json(row)) for row in found.ours))
         machines = [each for each in objects if isinstance(each, Machine)]
+        self._others = [row["uid"] for row in found.others]
         self._installation = installation or installation_of(machines) or "plan"
         clouds = self._clouds()
         self.replica = Replica(
@@ -246,6 +247,16 @@ class Stage:
             "WHERE annotations->>%s IS DISTINCT FROM 'true' ORDER BY kind, namespace, name",
             PAUSED,
         )
+
+    async def paused(self) -> list[str]:
+        """Which of the accounts' objects somebody took out of the controllers' hands, in words."""
+        rows = await self.store.database.fetch(
+            "SELECT kind, namespace, name FROM objects "
+            "WHERE annotations->>%s = 'true' AND uid <> ALL(%s::uuid[])",
+            PAUSED,
+            self._others,
+        )
+        return [f"{_key(row)} stays paused: nothing is done about it" for row in rows]
 
     async def steps(self) -> list[Step]:
         """What was done outside."""

@@ -155,9 +155,11 @@ def test_the_local_kubeconfig(tmp_path: Path) -> None:
     missing = Invoker()("kubeconfig", "--state", str(tmp_path))
     (tmp_path / "kubeconfig").touch()
     found = Invoker()("kubeconfig", "--state", str(tmp_path))
+    by_variable = Invoker(INVOKER_STATE=str(tmp_path))("kubeconfig")
 
     assert 1 == missing.exit_code
     assert (0, f"{tmp_path / 'kubeconfig'}\n") == (found.exit_code, found.stdout)
+    assert found.stdout == by_variable.stdout
 
 
 @pytest.mark.parametrize(

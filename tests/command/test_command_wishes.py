@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from controller.kind import FINALIZER
+from controller.kind import PAUSED as HEEDED
 from crds.account import Account, AccountSpec
 from crds.errors import ConflictError
 from crds.meta import ObjectMeta
 from crds.store import Store
 from crds.workspace import Workspace, WorkspaceSpec
 from deploy.command import wishes
+from deploy.command.annotations import PAUSED
 from deploy.command.frame import CommandError
 from deploy.command.place import person
 from tests.command.invoking import Invoker
@@ -60,6 +62,11 @@ def test_pause_and_resume(invoker: Invoker, write: Write) -> None:
     assert {} == workspace(write).metadata.annotations
 
 
+def test_the_controllers_heed_it() -> None:
+    """The annotation is the controllers' own."""
+    assert HEEDED == PAUSED
+
+
 def test_restart(invoker: Invoker, write: Write) -> None:
     """A restart is wished for as of the present moment."""
     before = datetime.now(UTC)
@@ -95,7 +102,7 @@ def test_force_delete(invoker: Invoker, write: Write) -> None:
     ("arguments", "code", "message"),
     [
         (("resume", "ws", "alice"), 1, "Workspace/acct/main is not paused"),
-        (("restart", "account", "acct"), 2, "a account cannot be restarted"),
+        (("restart", "account", "acct"), 2, "Account/acct cannot be restarted"),
         (("quarantine", "acct", "--lift"), 1, "Account/acct is Active, not Quarantined"),
         (("quarantine", "nobody"), 1, "Account/nobody does not exist"),
         (("pause", "pod", "alice"), 2, "unknown kind 'pod'"),

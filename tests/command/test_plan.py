@@ -206,7 +206,10 @@ def test_paused_stays_paused(planner: Invoker) -> None:
         f"namespace: {USER}, annotations: {{invoker.dev/paused: 'true'}}",
     ).replace("SPEC", "power: Stopped")
 
-    assert [] == planner.json("plan", "-f", "-", given=document)["steps"]
+    plan = planner.json("plan", "-f", "-", given=document)
+
+    assert [] == plan["steps"]
+    assert [f"Workspace/{USER}/main stays paused: nothing is done about it"] == plan["assumed"]
 
 
 @pytest.mark.parametrize(
