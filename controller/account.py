@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from controller.engine import Result
+from controller.engine import EventRecorder, Result
 from controller.kind import KindReconciler
-from controller.scope import Scope
+from controller.scope import Scope, awaited
 from crds.account import Account
-from crds.meta import Resource
+from crds.meta import Key, Resource
+from crds.registry import KINDS
 from crds.route import Route
+from crds.store import Store
 from crds.workspace import Workspace
 
 REMOVAL_POLL_SECONDS = 5.0
 
 
 class AccountReconciler(KindReconciler[Account]):
-    """Counts what the account has, and empties the namespace at its end."""
+    """Counts what the account has, wakes it, and empties the namespace at its end.
+
+    Args:
+        store: Where the rows are.
+        recorder: Where events go.
+        wake: Called with the keys of what heeds the account's state; they are in its shard.
+    """
 
     kind: ClassVar[type[Resource]] = Account
 
+    def __init__(self, store: Store, recorder: EventRecorder, wake: Callable[[Key], None]) -> None:
+        super().__init__(store, recorder)
+        self._wake = wake
+
     async def converge(self, scope: Scope[Account]) -> Result:
         """Tell what there is; workspaces and routes heed the account's state themselves."""
-        page = await self.store.list(Workspace, namespace=scope.object.metadata.name)
+        rows = await self.store.rows(Workspace, namespace=scope.object.metadata.name)
         status = scope.object.status
-        status.workspaces = len(page.items) + len(page.broken)
+        if status.phase != scope.object.spec.state:
+            for row in rows:
+                self._wake(Key("Workspace", row["namespace"], row["name"]))
+        status.workspaces = len(rows)
         status.phase = scope.object.spec.state
         scope.condition("Ready", status=True, reason="NamespaceReady")
         return Result()
 
     async def remove(self, scope: Scope[Account]) -> Result | None:
-        """Delete the workspaces, then the claims on names."""
-        name = scope.object.metadata.name
+        """Delete the workspaces, then what else is in the namespace, then the claims on names."""
         scope.object.status.phase = "Deleting"
-        rows = await self.store.rows(Workspace, namespace=name)
-        rows = rows or await self.store.rows(Route, spec={"account": name})
+        rows = await self._left(scope.object.metadata.name)
         for row in rows:
             await scope.ask_deletion(row)
+        scope.condition("Ready", status=False, reason="Deleting", message=awaited(rows))
         return Result(requeue_after=REMOVAL_POLL_SECONDS) if rows else None
+
+    async def _left(self, namespace: str) -> Sequence[Mapping[str, Any]]:
+        """What goes next; what owns others goes before them."""
+        if rows := await self.store.rows(Workspace, namespace=namespace):
+            return rows
+        namespaced = [kind for kind in KINDS.values() if kind.SCOPE == "Namespaced"]
+        rows = [
+            row for kind in namespaced for row in await self.store.rows(kind, namespace=namespace)
+        ]
+        return rows or await self.store.rows(Route, spec={"account": namespace})

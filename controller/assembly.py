@@ -34,6 +34,7 @@ from controller.engine import (
     Timing,
     WatchSource,
     WorkQueue,
+    wish_changed,
 )
 from controller.machine import MachineReconciler
 from controller.machine.agent import AgentClient
@@ -46,15 +47,19 @@ from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
 from controller.route import RouteReconciler
 from controller.workspace import WorkspaceReconciler
+from crds.access import AccessTokens
 from crds.credentials import MachineTokens
 from crds.meta import Key
 from crds.platform import PLATFORM
-from crds.store import Store
+from crds.store import Store, WatchEvent
 from crds.store.tombstones import Tombstones
 
 # The log is kept for as long as a watcher may have been away; events as the field keeps them.
 LOG_AGE = timedelta(hours=24)
 EVENT_AGE = timedelta(hours=24)
+# Who did what is asked for long afterwards; a token that ended is only of interest for a while.
+AUDIT_AGE = timedelta(days=400)
+TOKEN_AGE = timedelta(days=30)
 # What is late by more than this is not chased any more.
 TOMBSTONE_AGE = timedelta(days=30)
 COMPACT_SECONDS = 3600.0
@@ -215,7 +220,7 @@ class Replica:
                 PlatformReconciler(store, recorder, self.edge, clouds.fly.breaker),
                 workers=1,
             ),
-            self._controller("Account", AccountReconciler(store, recorder)),
+            self._controller("Account", AccountReconciler(store, recorder, self._wake)),
             self._controller("Workspace", WorkspaceReconciler(store, recorder, public_url)),
             self._controller("Machine", MachineReconciler(store, recorder, tools)),
             self._controller(
@@ -246,6 +251,7 @@ class Replica:
         watch.map("Workspace", mapping.workspace_dependents)
         watch.map("Route", mapping.route_dependents)
         watch.map("Account", mapping.account_dependents)
+        watch.map("Platform", self._wake_workspaces, predicate=wish_changed)
         return watch
 
     def _resyncs(self, period: float) -> list[Runnable]:
@@ -264,6 +270,11 @@ class Replica:
     def _wake(self, key: Key) -> None:
         """An observer saw something: the key's own controller looks."""
         self.router.push(key.kind, key, priority=Priority.EVENT)
+
+    def _wake_workspaces(self, _: WatchEvent) -> list[tuple[str, Key]]:
+        """The platform's defaults and caps decide over every workspace; nobody waits for these."""
+        self.watch.relist(lambda key: key.kind == "Workspace" and self.shards.owns(key))
+        return []
 
     def _keep_incident_current(self) -> None:
         """The incident page follows the breaker at once."""
@@ -287,6 +298,8 @@ class Replica:
             await self._store.compact(LOG_AGE)
             now = self._store.clock.now()
             await self._store.events.expire(now, EVENT_AGE)
+            await self._store.audit.expire(now, AUDIT_AGE)
+            await AccessTokens(self._store).forget(TOKEN_AGE)
             await Tombstones(self._store.database).expire(now, TOMBSTONE_AGE)
             await anyio.sleep(COMPACT_SECONDS)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import ValidationError
 
 from controller.engine import (
     DONE,
@@ -97,7 +100,24 @@ class KindReconciler(ABC, Generic[R]):
             if row is None or row["deletion_timestamp"] is None:
                 await self.restrain(request)
                 raise Terminal("InvalidSpec", str(error)) from error
-            return without_spec(self.kind, row)  # type: ignore[return-value]  # the same
+            return self._without_what_is_broken(row)
+
+    def _without_what_is_broken(self, row: Mapping[str, Any]) -> R:
+        """The object of a row that is to go, whatever an edit by plain SQL did to it."""
+        try:
+            return without_spec(self.kind, row)  # type: ignore[return-value]  # `kind` is R
+        except ValidationError:
+            known = self.status_of(row).to_json()
+            return without_spec(self.kind, {**row, "status": known})  # type: ignore[return-value]  # the same
+
+    def status_of(self, row: Mapping[str, Any]) -> Status:
+        """The status of a row that is to go and whose own says nothing; by default an empty one."""
+        del row
+        return self._status_type()
+
+    def _status_type(self) -> Status:
+        made: type[Status] = self.kind.model_fields["status"].annotation  # type: ignore[assignment]  # every kind narrows it to a Status
+        return made()
 
     async def _run(self, scope: Scope[R]) -> Result:
         if scope.object.deleting:
@@ -134,9 +154,7 @@ class KindReconciler(ABC, Generic[R]):
             return
 
     def _failed(self, row: Any, failure: Failure) -> dict[str, Any]:
-        status_type: type[Status] = self.kind.model_fields["status"].annotation  # type: ignore[assignment]  # every kind narrows it to a Status
-        status = status_type.model_validate(row["status"])
-        status.retry = Retry(
+        retry = Retry(
             kind=failure.kind,
             reason=failure.reason,
             message=failure.message,
@@ -145,6 +163,12 @@ class KindReconciler(ABC, Generic[R]):
             provider=failure.provider,
             request_id=failure.request_id,
         )
+        try:
+            status = type(self._status_type()).model_validate(row["status"])
+        except ValidationError:
+            # An edit by plain SQL: what is left of it may be needed, and is not ours to drop.
+            return {**row["status"], "retry": retry.to_json()}
+        status.retry = retry
         status.set_condition(
             "Ready",
             "False",

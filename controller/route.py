@@ -18,6 +18,8 @@ from crds.workspace import Workspace
 
 # A key that was written is not looked for in a listing before so long: listings are stale.
 LISTING_GRACE = timedelta(seconds=90)
+# How long a redirect can lead to a name that is another account's by now.
+REDIRECT_LOOK_SECONDS = 60.0
 
 # What the edge is told for a machine's phase; phases that are missing have no entry, and one that
 # is stopping is told as what it will be.
@@ -58,7 +60,8 @@ class RouteReconciler(KindReconciler[Route]):
         status.phase = "Reserved" if status.entry is None else status.entry.state.capitalize()
         scope.condition("Ready", status=True, reason="Published")
         if spec.redirect_until is not None:
-            return Result(requeue_after=(spec.redirect_until - scope.now).total_seconds())
+            left = (spec.redirect_until - scope.now).total_seconds()
+            return Result(requeue_after=min(left, REDIRECT_LOOK_SECONDS))
         return Result()
 
     async def remove(self, scope: Scope[Route]) -> Result | None:
@@ -74,7 +77,7 @@ class RouteReconciler(KindReconciler[Route]):
         if account is None or account.deleting:
             return None
         if spec.redirect_to is not None:
-            return self._entry(scope, "redirect", redirect=spec.redirect_to)
+            return await self._redirect(scope, spec.redirect_to)
         if spec.target is None:
             return None
         workspace = await self.store.find(Workspace, spec.target.workspace, spec.account)
@@ -86,6 +89,13 @@ class RouteReconciler(KindReconciler[Route]):
                 scope, "quarantined" if account.spec.state == "Quarantined" else "suspended"
             )
         return self._entry_for(scope, machine)
+
+    async def _redirect(self, scope: Scope[Route], name: str) -> RouteEntry | None:
+        """To another name of the same account; one that changed hands leads to a stranger."""
+        target = await self.store.find(Route, name)
+        if target is None or target.deleting or target.spec.account != scope.object.spec.account:
+            return None
+        return self._entry(scope, "redirect", redirect=name)
 
     def _entry_for(self, scope: Scope[Route], machine: Machine) -> RouteEntry | None:
         status = machine.status

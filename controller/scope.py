@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from crds.store import StatusWish, Store
 
 R = TypeVar("R", bound=Resource)
 
+AWAITED_NAMES = 5
 # Seconds between the tries of a write that finds its row locked.
 LOCK_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -141,6 +142,13 @@ class Scope(Generic[R]):
             raise ConflictError(f"{self.object.key} is gone") from None
         self.object.metadata.resource_version = version
         self._written = status
+
+
+def awaited(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a removal waits for, in words."""
+    names = [f"{row['kind']} {row['name']}" for row in rows[:AWAITED_NAMES]]
+    more = len(rows) - len(names)
+    return f"waits for {', '.join(names)}{f' and {more} more' if more else ''}" if rows else ""
 
 
 async def write_status(store: Store, key: Key, wish: StatusWish) -> int:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from controller.engine import Blocked, EventRecorder, Request, Result
 from controller.kind import KindReconciler
-from controller.scope import Scope
+from controller.scope import Scope, awaited
 from crds.account import Account
 from crds.errors import AlreadyExistsError, InvalidError
 from crds.fleet import one, tally
@@ -76,7 +76,6 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
     async def remove(self, scope: Scope[Workspace]) -> Result | None:
         """Routes go first, then the machine; the row when both are gone."""
         scope.object.status.phase = "Deleting"
-        scope.condition("Ready", status=False, reason="Deleting")
         meta, account = scope.object.metadata, scope.object.metadata.namespace
         routes = await self.store.rows(Route, spec={"account": account})
         machine = await self.store.find_row(Key("Machine", account, meta.name))
@@ -84,6 +83,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         rows += [machine] if machine else []
         for row in rows:
             await scope.ask_deletion(row)
+        scope.condition("Ready", status=False, reason="Deleting", message=awaited(rows))
         return Result(requeue_after=REMOVAL_POLL_SECONDS) if rows else None
 
     async def restrain(self, request: Request) -> None:
@@ -266,7 +266,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
             power=power,
             account=meta.namespace,
             image=spec.image or platform.image,
-            region=spec.region or (machine.spec.region if machine else platform.region),
+            region=spec.region or _region(platform, machine),
             size=spec.size or platform.size,
             volume=VolumeSpec(size_gb=_volume_gb(scope.object, platform, machine)),
             recreate=spec.recreate,
@@ -338,10 +338,24 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
 
 
 def _volume_gb(workspace: Workspace, platform: PlatformSpec, machine: Machine | None) -> int:
-    """A volume's size is decided once, unless the workspace itself asks for another."""
+    """A volume's size is decided once, unless the workspace itself asks for another.
+
+    Without a wish it is what there is, not what was wished once and refused.
+    """
     if workspace.spec.volume_gb is not None:
         return workspace.spec.volume_gb
-    return machine.spec.volume.size_gb if machine is not None else platform.volume_gb
+    if machine is None:
+        return platform.volume_gb
+    volume = machine.status.volume
+    return machine.spec.volume.size_gb if volume is None else volume.size_gb
+
+
+def _region(platform: PlatformSpec, machine: Machine | None) -> str:
+    """The same for its region."""
+    if machine is None:
+        return platform.region
+    volume = machine.status.volume
+    return machine.spec.region if volume is None else volume.wished_region or volume.region
 
 
 def _at_rest(machine: Machine) -> MachineSpec:

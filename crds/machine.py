@@ -80,6 +80,7 @@ class AppStatus(Observed):
         names_taken: How many names before this one belonged to somebody else.
         created_at: When the provider confirmed it.
         addresses: Whether it has its public addresses.
+        assigned: The kinds of addresses that it surely has.
         missing_since: Since when it has not been found; None while it is.
     """
 
@@ -87,6 +88,7 @@ class AppStatus(Observed):
     names_taken: int = 0
     created_at: datetime | None = None
     addresses: bool = False
+    assigned: list[str] = Field(default_factory=list)
     missing_since: datetime | None = None
 
 
@@ -97,6 +99,8 @@ class VolumeStatus(Observed):
         id: Fly's id of the volume.
         region: The region where it is.
         size_gb: Its size in GB.
+        region: Where it is.
+        wished_region: Where it was asked for; a provider may put it elsewhere.
         used: Whether a machine may have written to it.
         missing_since: Since when it has not been found; None while it is.
     """
@@ -104,6 +108,7 @@ class VolumeStatus(Observed):
     id: str
     region: str
     size_gb: int
+    wished_region: str = ""
     used: bool = False
     missing_since: datetime | None = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from controller.engine import Blocked, RetryLater
 from controller.machine import names
 from controller.machine.config import config_hash, desired_config
@@ -24,6 +26,8 @@ from controller.providers.fly import (
 )
 from crds.machine import AppStatus, InstanceStatus, VolumeStatus
 
+# By how much a provider's clock may be behind ours.
+CLOCKS_DIFFER = timedelta(minutes=1)
 ADDRESSES: tuple[AddressType, ...] = ("shared_v4", "v6")
 
 
@@ -93,16 +97,16 @@ async def ensure_addresses(scope: MachineScope, tools: Tools) -> Wait | None:
     """
     app = scope.app_status
     if not app.addresses:
-        missing = list(ADDRESSES)
         if pending(scope, "addresses.assign"):
             listed = await tools.fly.list_addresses(app.name, call=scope.call)
-            held = {address.kind for address in listed}
-            missing = [kind for kind in ADDRESSES if kind not in held]
-            if missing:
+            app.assigned = sorted({address.kind for address in listed} & set(ADDRESSES))
+            if len(app.assigned) < len(ADDRESSES):
                 await_evidence(scope)
-        for kind in missing:
-            async with effect(scope, "addresses.assign"):
-                await tools.fly.assign_address(app.name, kind, call=scope.call)
+        for kind in ADDRESSES:
+            if kind not in app.assigned:
+                async with effect(scope, "addresses.assign"):
+                    await tools.fly.assign_address(app.name, kind, call=scope.call)
+                app.assigned = sorted([*app.assigned, kind])
         scope.object.status.intent = None
         app.addresses = True
     scope.object.status.url = tools.fly.machine_url(app.name)
@@ -125,13 +129,21 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     found(scope)
     scope.object.status.intent = None
     scope.object.status.volume = VolumeStatus(
-        id=volume.id, region=volume.region, size_gb=volume.size_gb
+        id=volume.id,
+        region=volume.region,
+        size_gb=volume.size_gb,
+        wished_region=scope.object.spec.region,
     )
     return None
 
 
 async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
-    """The oldest of our volumes in the wished region; a list may show what is long gone."""
+    """What the pending try made: the oldest of our volumes in the wished region, else anywhere.
+
+    A list may show what is long gone, and what was to be left behind in another region.
+    """
+    intent, region = scope.object.status.intent, scope.object.spec.region
+    begun = scope.now if intent is None else intent.since - CLOCKS_DIFFER
     candidates: list[Volume] = []
     for listed in await tools.fly.list_volumes(scope.app, call=scope.call):
         if listed.name != names.volume_name(scope.uid):
@@ -140,9 +152,12 @@ async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
             volume = await tools.fly.get_volume(scope.app, listed.id, call=scope.call)
         except NotFound:
             continue
-        if volume.state not in GONE_VOLUME_STATES and volume.region == scope.object.spec.region:
+        recent = volume.created_at is not None and volume.created_at >= begun
+        if volume.state not in GONE_VOLUME_STATES and (volume.region == region or recent):
             candidates.append(volume)
-    return min(candidates, key=lambda volume: (str(volume.created_at), volume.id), default=None)
+    return min(
+        candidates, key=lambda v: (v.region != region, str(v.created_at), v.id), default=None
+    )
 
 
 async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
@@ -244,9 +259,7 @@ async def _create_instance(
         await _move_unused_volume(scope, tools, error)
         raise
     scope.object.status.drop_condition("NoCapacity")
-    scope.object.status.volume = VolumeStatus(
-        id=volume.id, region=volume.region, size_gb=volume.size_gb, used=True
-    )
+    scope.object.status.volume = volume.model_copy(update={"used": True})
     scope.event("Created", f"machine {machine.id} in {volume.region}")
     return machine
 
@@ -264,8 +277,8 @@ async def _adopt(scope: MachineScope, tools: Tools, instance: str | None) -> Fly
     mounts = machine.config.get("mounts") or []
     if mounts and (volume := mounts[0].get("volume")):
         held = scope.volume
-        scope.object.status.volume = VolumeStatus(
-            id=volume, region=machine.region or held.region, size_gb=held.size_gb, used=True
+        scope.object.status.volume = held.model_copy(
+            update={"id": volume, "region": machine.region or held.region, "used": True}
         )
     scope.seen = machine
     scope.event("Adopted", f"machine {machine.id}")

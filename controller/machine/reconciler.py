@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
 
 from controller.engine import EventRecorder, Request, Result
 from controller.kind import KindReconciler
-from controller.machine import launch, removal
+from controller.machine import launch, names, removal
 from controller.machine.health import check_health
 from controller.machine.loss import take_stock
 from controller.machine.observation import observe
@@ -16,7 +16,7 @@ from controller.machine.restart import heed_new_wish, until_restart
 from controller.machine.rollout import check_region, grow_volume, settle, update_config
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import NotFound
-from crds.machine import Machine
+from crds.machine import AppStatus, Machine, MachineStatus
 from crds.meta import Resource
 from crds.store import Store
 
@@ -41,6 +41,12 @@ REMOVAL: tuple[Step, ...] = (
     removal.destroy_instance,
     removal.delete_app,
 )
+# What a removal that is not through yet waits for, in words.
+AWAITS: dict[Step, str] = {
+    removal.await_withdrawal: "waits until no route leads here any more",
+    removal.destroy_instance: "waits for the destruction of the machine",
+    removal.delete_app: "waits for the deletion of the app",
+}
 # What each wish looks like when it has come true.
 REACHED = {"Running": "Running", "Asleep": "Asleep", "Stopped": "Stopped"}
 
@@ -57,6 +63,11 @@ class MachineReconciler(KindReconciler[Machine]):
     def scope(self, resource: Machine, request: Request) -> MachineScope:
         """A machine's scope carries the Fly machine as read."""
         return MachineScope(self.store, self.recorder, resource, request)
+
+    def status_of(self, row: Mapping[str, Any]) -> MachineStatus:
+        """The app's name follows from the uid, and with the app everything in it goes."""
+        name = names.app_name(self._tools.installation, row["uid"])
+        return MachineStatus(app=AppStatus(name=name, created_at=row["creation_timestamp"]))
 
     async def converge(self, scope: MachineScope) -> Result:  # type: ignore[override]  # `scope` above makes it one
         """Take the steps in order, as far as they go at present.
@@ -81,10 +92,12 @@ class MachineReconciler(KindReconciler[Machine]):
     async def remove(self, scope: MachineScope) -> Result | None:  # type: ignore[override]  # the same
         """Withdraw, destroy, delete; the row goes when all of it is gone."""
         scope.object.status.phase = "Deleting"
-        scope.condition("Ready", status=False, reason="Deleting")
+        if scope.object.status.is_true("Ready"):
+            scope.condition("Ready", status=False, reason="Deleting")
         await scope.save()
         for step in REMOVAL:
             if wait := await step(scope, self._tools):
+                scope.condition("Ready", status=False, reason="Deleting", message=AWAITS[step])
                 return Result(requeue_after=wait.seconds)
         await self.store.heartbeats.forget(scope.uid)
         return None

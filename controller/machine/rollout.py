@@ -103,7 +103,9 @@ async def _nudge(scope: MachineScope, tools: Tools, state: str) -> None:
 async def check_region(scope: MachineScope, tools: Tools) -> Wait | None:
     """Another region needs a new, empty volume: refused with a reason unless asked for."""
     spec, status = scope.object.spec, scope.object.status
-    if status.volume is None or status.volume.region == spec.region:
+    volume = status.volume
+    # Who asked for this region got what the provider gave.
+    if volume is None or spec.region in (volume.region, volume.wished_region):
         status.drop_condition("RegionRefused")
         return None
     if spec.recreate == "OnRegionChange":
@@ -111,7 +113,7 @@ async def check_region(scope: MachineScope, tools: Tools) -> Wait | None:
         status.phase = "Recreating"
         return await tear_down_for_region(scope, tools)
     message = (
-        f"the volume is in {status.volume.region} and volumes cannot move to {spec.region}; "
+        f"the volume is in {volume.region} and volumes cannot move to {spec.region}; "
         "set recreate to OnRegionChange to begin anew there with an empty volume"
     )
     if scope.condition("RegionRefused", status=True, reason="VolumesAreRegional", message=message):
@@ -138,6 +140,9 @@ async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     wanted, volume = scope.object.spec.volume.size_gb, scope.object.status.volume
     if volume is None:
         return None
+    if pending(scope, "volumes.extend"):
+        found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
+        volume.size_gb, scope.object.status.intent = found.size_gb, None
     if wanted < volume.size_gb:
         scope.condition(
             "ShrinkRefused",
@@ -147,9 +152,6 @@ async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
         )
         return None
     scope.object.status.drop_condition("ShrinkRefused")
-    if pending(scope, "volumes.extend"):
-        found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
-        volume.size_gb, scope.object.status.intent = found.size_gb, None
     if wanted > volume.size_gb:
         async with effect(scope, "volumes.extend"):
             await tools.fly.extend_volume(scope.app, volume.id, size_gb=wanted, call=scope.call)

@@ -14,6 +14,8 @@ from tests.simulation.scenarios import Scenario, sign_up
 from tests.simulation.world import World
 
 FEW = 6
+# Of five seconds each: a little more than half an hour.
+ROUNDS = 420
 IMAGE = "registry.fly.io/counterspell:latest"
 BETTER = "registry.example.com/counterspell:better"
 
@@ -31,12 +33,15 @@ async def loop(world: World) -> Condition | None:
 
 async def crash_whenever_it_runs(world: World, *, used: bool) -> None:
     """Have the process die again and again; `used` means that its user keeps asking for it."""
-    while await loop(world) is None and await world.phase() != "Asleep":
+    for _ in range(ROUNDS):
+        if await loop(world) is not None or await world.phase() == "Asleep":
+            return
         if world.fly.running_machines():
             await world.crash_machine()
         if used:
             await world.wish(wake_at=world.now())
         await asyncio.sleep(5)
+    raise AssertionError("the loop does not end")
 
 
 async def crash_for_ever(world: World) -> None:

@@ -12,20 +12,11 @@ from tests.simulation.conftest import Tally
 from tests.simulation.sweep import live
 from tests.simulation.transitions import ILLEGAL, TRANSITIONS
 
-# With None the machine's row keeps the last wish, even one that was refused.
-REMEMBERED = pytest.mark.xfail(
-    reason="a refused wish outlives its withdrawal: None keeps the machine's spec, not what is",
-    raises=AssertionError,
-)
-KNOWN = {"transitions_of_region": [REMEMBERED], "shrink_withdrawn": [REMEMBERED]}
-
 
 # A life with a dozen wishes, or a dozen minutes of waiting for harm.
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    "life", [pytest.param(life, marks=KNOWN.get(life, [])) for life in TRANSITIONS]
-)
+@pytest.mark.parametrize("life", TRANSITIONS)
 def test_transition(url: str, tally: Tally, life: str) -> None:
     """Every wish comes true from every other, and is undone by its opposite; or it is refused."""
     tally.runs += 1

@@ -80,6 +80,10 @@ class World(Processes):
         """Let time pass."""
         await asyncio.sleep(span.total_seconds())
 
+    async def pass_time_seconds(self, seconds: float) -> None:
+        """The same, for short whiles."""
+        await asyncio.sleep(seconds)
+
     # What can be seen
 
     def entry(self, subdomain: str) -> dict[str, Any] | None:
