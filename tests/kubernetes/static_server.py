@@ -60,6 +60,7 @@ def documents(served: Sequence[Served]) -> dict[str, Json]:
     }
     for group, version in {(each.group, each.version) for each in served}:
         path = f"apis/{group}/{version}" if group else f"api/{version}"
+        found[f"/{path}"] = discovery.resource_list(group, version, served) or {}
         found[f"/openapi/v3/{path}"] = openapi.document(group, version, served) or {}
     return found
 
