@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.kubectl.script.manifests import ACCOUNT
+from tests.kubectl.script.manifests import ACCOUNT, workspace
 from tests.kubectl.steps import Step, Topic
 
 ACCESSING: Final = Topic(
@@ -71,9 +71,30 @@ ACCESSING: Final = Topic(
             exactly="Active",
         ),
         Step(
+            command="""patch ns $ns-made -p '{"metadata":{"labels":{"team":"one"}}}'""",
+            guarantee="and takes strategic patches, as every cluster's namespaces do",
+            exactly="namespace/$ns-made patched",
+        ),
+        Step(
+            command="get ns -l team=one --field-selector metadata.name=$ns-made -o name",
+            guarantee="and is selected by labels and name",
+            exactly="namespace/$ns-made",
+        ),
+        Step(
+            command="create -n $ns-made -f -",
+            stdin=workspace("inside").replace("  namespace: $ns\n", ""),
+            guarantee="and holds objects",
+            prints=(r"/inside created$",),
+        ),
+        Step(
             command="delete ns $ns-made",
-            guarantee="and goes",
+            guarantee="and goes, with what is in it",
             prints=(r'^namespace "$ns-made" deleted',),
+        ),
+        Step(
+            command="get ws -n $ns-made -o name",
+            guarantee="so that nothing of it is left",
+            exactly="",
         ),
         Step(
             command="config current-context",

@@ -133,12 +133,18 @@ DELETING: Final = Topic(
         ),
         Step(
             command="delete namespace $ns",
-            guarantee="an account goes as a namespace does",
-            prints=(r'^namespace "$ns" deleted',),
+            guarantee="an account's namespace does not go without the account, and says so",
+            code=1,
+            says=(r'^Error from server \(Forbidden\): namespaces "$ns" is forbidden: .*account',),
         ),
         Step(
-            command="get account $ns --ignore-not-found",
-            guarantee="and is gone",
+            command="delete account $ns",
+            guarantee="an account goes",
+            prints=(r'^account\.invoker\.dev "$ns" deleted$',),
+        ),
+        Step(
+            command="get account,namespace $ns --ignore-not-found",
+            guarantee="and its namespace with it",
             exactly="",
         ),
     ),

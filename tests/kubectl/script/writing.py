@@ -88,7 +88,7 @@ WRITING: Final = Topic(
         Step(
             command="label ws main -n $ns tier=two team- --overwrite",
             guarantee="labels are overwritten and removed",
-            prints=(r"/main modified$",),
+            prints=(r"/main (labeled|modified)$",),
         ),
         Step(
             command="label ws -n $ns --all swept=yes",
