@@ -1,0 +1,1 @@
+"""The operators' door for browsers: pages over our rows, rendered by the server."""
