@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
+import structlog
 from pydantic import ValidationError
 
 from controller.engine import (
@@ -25,12 +26,17 @@ from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Resource, Retry, Status
 from crds.store import StatusWish, Store
 from crds.store.rows import without_spec
+from crds.store.tombstones import Tombstones
 from crds.tracing import TRACEPARENT
 
 R = TypeVar("R", bound=Resource)
 
+log = structlog.get_logger("invoker.kind")
+
 FINALIZER = "invoker.dev/controller"
 PAUSED = "invoker.dev/paused"
+# On an object that is being deleted: the reason why its removal shall not be waited for.
+FORCE_DELETE = "invoker.dev/force-delete"
 # A conflict passes with the next read; only so many in a row are worth showing.
 VISIBLE_CONFLICTS = 5
 
@@ -123,6 +129,9 @@ class KindReconciler(ABC, Generic[R]):
         if scope.object.deleting:
             if FINALIZER not in scope.object.metadata.finalizers:
                 return DONE
+            if reason := scope.object.metadata.annotations.get(FORCE_DELETE):
+                await self._let_go(scope, reason)
+                return DONE
             result = await self.remove(scope)
             if result is None:
                 await scope.keep(lambda changed: changed.metadata.finalizers.remove(FINALIZER))
@@ -136,6 +145,20 @@ class KindReconciler(ABC, Generic[R]):
         scope.object.status.retry = None
         await scope.save()
         return result
+
+    async def _let_go(self, scope: Scope[R], reason: str) -> None:
+        """Let an object go unfinished because a person says so.
+
+        The tombstone comes first: the collector goes after what is left outside.
+        """
+        details = scope.object.status.to_json()
+        await Tombstones(self.store.database).force(
+            scope.object.key, scope.uid, reason, details, scope.now
+        )
+        message = f"let go before what it stands for was gone: {reason}"
+        scope.event("ForceDeleted", message, warning=True)
+        log.warning("force-deleted", key=str(scope.object.key), uid=str(scope.uid), reason=reason)
+        await scope.keep(lambda changed: changed.metadata.finalizers.remove(FINALIZER))
 
     async def report(self, request: Request, failure: Failure) -> None:
         """Show on the object why it has not converged, which attempt this is, and what is next."""

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from controller.collector import COLLECT
-from controller.kind import PAUSED
+from controller.kind import FORCE_DELETE, PAUSED
 from crds.errors import ConflictError
 from crds.meta import Key, ObjectMeta
 from crds.platform import PLATFORM, Platform
+from crds.store.tombstones import Tombstones
 from crds.workspace import WORKSPACE
 from deploy.local.simulators.kv.store import Entry
+from tests.simulation.faults import Fault
 from tests.simulation.monkeys import COLLECTED_WITHIN, NOT_BEFORE, back_to_running
 from tests.simulation.processes import USER
 from tests.simulation.scenarios import Scenario, sign_up
@@ -118,6 +120,41 @@ async def nothing_while_paused(world: World) -> None:
     await world.until_event("Collected")
 
 
+async def forced_out(world: World) -> None:
+    """A removal that cannot finish is let go by a person's word; the collector finishes it."""
+    await add_platform(world)
+    await sign_up(world)
+    machine = await world.machine()
+    assert machine is not None
+    app, instance = await world.app_name(), await world.instance_id()
+    world.watchman.excused.add(instance)
+    world.plan.outage = Fault.BROKEN
+    await world.delete()
+    await world.pass_time(timedelta(minutes=5))
+    assert await world.machine() is not None
+    await world.store.database.execute(
+        "UPDATE machines SET annotations = annotations || %s::jsonb",
+        json.dumps({FORCE_DELETE: "Fly is away and the user moves on"}),
+    )
+    await world.until_phase(None)
+    await world.until_event("ForceDeleted")
+    tombstones = Tombstones(world.store.database)
+    stone = (await tombstones.find([machine.uid]))[machine.uid]
+    assert stone.forced
+    assert stone.reason == "Fly is away and the user moves on"
+    assert stone.details["app"]["name"] == app
+    world.plan.outage = None
+
+    async def chased() -> bool:
+        return machine.uid not in await tombstones.standing()
+
+    assert app in world.fly.apps
+    await world.until(chased, "nothing left", within=3 * COLLECTED_WITHIN.total_seconds())
+    assert app not in world.fly.apps
+    await world.wish()
+    await back_to_running(world)
+
+
 async def empty_database(world: World) -> None:
     """A controller whose database has lost its rows removes nothing outside."""
     await sign_up(world)
@@ -158,5 +195,11 @@ async def restore_rows(world: World, rows: Any) -> None:
 
 COLLECTIONS: dict[str, Scenario] = {
     collection.__name__: collection
-    for collection in (never_known, late_leftovers, nothing_while_paused, empty_database)
+    for collection in (
+        never_known,
+        late_leftovers,
+        nothing_while_paused,
+        forced_out,
+        empty_database,
+    )
 }
