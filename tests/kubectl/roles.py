@@ -24,6 +24,8 @@ from tests.support.postgres import Databases, serving
 
 PAGE: Final = ROOT / "docs" / "roles.md"
 OWN, OTHER = "alice", "bob"
+# An account's namespace is nobody's to change or delete by itself; this one is no account's.
+MADE: Final = "made-by-an-operator"
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 _BODY: Final = {
     "metadata": {"name": "asked"},
@@ -155,7 +157,7 @@ class Inquiry:
             return answer.status_code
 
     def _request(self, asker: Asker, resource: Resource, verb: str) -> dict[str, Any]:
-        item = resource.path(asker.namespace, self._name(resource, asker.namespace) or "none")
+        item = resource.path(asker.namespace, self._name(resource, asker) or "none")
         collection = resource.path(asker.namespace, None)
         dry = {"params": {"dryRun": "All"}}
         match verb:
@@ -164,7 +166,7 @@ class Inquiry:
             case "watch":
                 return {"method": "GET", "url": collection, "params": {"watch": "true"}}
             case "create":
-                body = self._new(resource, asker.namespace)
+                body = self._new(resource, asker)
                 return {"method": "POST", "url": collection, "json": body} | dry
             case "update":
                 return {"method": "PUT", "url": item, "json": self._admin.get(item).json()} | dry
@@ -175,26 +177,28 @@ class Inquiry:
                 url = item if verb == "delete" else collection
                 return {"method": "DELETE", "url": url} | dry
 
-    def _name(self, resource: Resource, namespace: str) -> str | None:
-        """An object there; a cluster object named like the namespace, where there is one."""
+    def _name(self, resource: Resource, asker: Asker) -> str | None:
+        """An object to ask about; a cluster object named like the account, where there is one."""
         if not resource.has_objects:
             return None
-        key = (resource.plural, namespace)
+        if resource.plural == "namespaces" and asker.role != "account-owner":
+            return MADE
+        key = (resource.plural, asker.namespace)
         if key not in self._names:
-            items = self._admin.get(replace(resource, subresource="").path(namespace, None)).json()
-            names = [item["metadata"]["name"] for item in items["items"]]
-            own = namespace if namespace in names else next(iter(names), None)
+            whole = replace(resource, subresource="").path(asker.namespace, None)
+            names = [item["metadata"]["name"] for item in self._admin.get(whole).json()["items"]]
+            own = asker.namespace if asker.namespace in names else next(iter(names), None)
             self._names[key] = own
         return self._names[key]
 
-    def _new(self, resource: Resource, namespace: str) -> dict[str, Any]:
+    def _new(self, resource: Resource, asker: Asker) -> dict[str, Any]:
         """An object that could be made."""
         body: dict[str, Any] = {"apiVersion": resource.group_version, "kind": resource.kind}
-        name = self._name(resource, namespace)
+        name = self._name(resource, asker)
         if name is None:
             return body | _BODY
-        like: dict[str, Any] = self._admin.get(resource.path(namespace, name)).json()
-        metadata = {"name": "new-one", "namespace": namespace if resource.namespaced else ""}
+        like: dict[str, Any] = self._admin.get(resource.path(asker.namespace, name)).json()
+        metadata = {"name": "new-one", "namespace": asker.namespace if resource.namespaced else ""}
         return like | {"metadata": metadata, "status": {}}
 
 
@@ -253,8 +257,10 @@ def _words(fields: frozenset[str]) -> str:
 
 
 def furnish(access: Access) -> None:
-    """Make two accounts with one object of every kind each."""
+    """Make two accounts with one object of every kind each, and a namespace of no account."""
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MADE}}
     with access.client() as client:
+        client.post("/api/v1/namespaces", json=made).raise_for_status()
         for name in (OWN, OTHER):
             for path, manifest in _objects(name):
                 client.post(path, json=manifest).raise_for_status()
