@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -54,6 +55,16 @@ def show(*parts: RenderableType) -> None:
 def show_json(data: Any) -> None:
     """Print for programs."""
     sys.stdout.write(json.dumps(data, indent=2, default=_plain, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show at a terminal that something is under way."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(text):
+        yield
 
 
 def camel(data: Any) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import typer
 from crds.store.migrate import migrations
 from deploy.command.frame import CommandError, Exit, framed, note, run, usage
 from deploy.command.kinds import Namespace, find_row, kind_of
-from deploy.command.output import Form, Output, show, show_json, table
+from deploy.command.output import Form, Output, show, show_json, table, waiting
 from deploy.command.place import Place, State
 from deploy.command.running import applied_versions
 
 if TYPE_CHECKING:
-    from deploy.plan import Rehearsal, Wish
+    from deploy.plan import Known, Rehearsal, Wish
 
 STDIN = "-"
 
@@ -56,7 +56,9 @@ def plan(
     with framed(), _interruptible():
         if (target is None) == (file is None):
             raise usage("name an object, or a file with -f")
-        found = _rehearsed(Place.found(state), target, file, namespace, delete=delete)
+        place = Place.found(state)
+        with waiting("rehearsing"):
+            found = _rehearsed(place, target, file, namespace, delete=delete)
     if output is Form.JSON:
         show_json(_to_json(found))
     else:
@@ -72,22 +74,14 @@ def _rehearsed(
     place: Place, target: str | None, file: str | None, namespace: str | None, *, delete: bool
 ) -> Rehearsal:
     # The controller and the simulators take longer to load than most commands to run.
-    from deploy.plan import (  # noqa: PLC0415 - see above
-        DocumentError,
-        ScratchError,
-        parse,
-        rehearse,
-    )
+    from deploy.plan import DocumentError, ScratchError, parse, rehearse  # noqa: PLC0415 - see above
 
     try:
         if file is not None:
             wishes = parse(_text(file), namespace=namespace, delete=delete)
         else:
             wishes = [run(lambda: _wish(place, target or "", namespace, delete=delete))]
-        run(lambda: _check_schema(place))
-        return rehearse(
-            place.url, wishes, installation=place.environ.get("INVOKER_INSTALLATION") or None
-        )
+        return rehearse(place.url, wishes, run(lambda: _known(place)))
     except DocumentError as error:
         raise usage(f"{file}: {error}" if file else str(error)) from None
     except ScratchError as error:
@@ -117,10 +111,18 @@ async def _wish(place: Place, target: str, namespace: str | None, *, delete: boo
     return Wish(kind, row["namespace"], row["name"], delete=delete)
 
 
-async def _check_schema(place: Place) -> None:
-    """Refuse to copy rows of another schema than this version's."""
+async def _known(place: Place) -> Known:
+    """What is known of the controller's settings; rows of another schema are not copied.
+
+    Raises:
+        CommandError: The database has not the schema of this version.
+    """
+    from deploy.plan import Known  # noqa: PLC0415 - loaded by the caller already
+
     if await applied_versions(place.url) != {step.version for step in migrations()}:
         raise CommandError("the database has not the schema of this version: `invoker migrate`")
+    async with place.store() as store:
+        return await Known.load(store, place.environ)
 
 
 def _show(found: Rehearsal) -> None:

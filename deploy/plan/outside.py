@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from controller.edge import PREFIX
 from controller.machine import names
-from controller.machine.config import desired_config
+from controller.machine.config import config_hash, desired_config
 from controller.machine.tools import Tools
 from crds.compute import MONTHLY_VOLUME_USD_PER_GB, MachineSize, monthly_cost_usd
 from crds.errors import InvalidError
@@ -30,13 +31,20 @@ class Outside:
     """What is outside at present, as far as the rows know.
 
     Args:
-        now: The clock of the simulators, unix seconds.
-        tools: Marks and derives what the configuration of a machine needs.
+        fly: The cloud to fill.
+        kv: The same, for the edge's entries.
+        tools: What the configuration of a machine is made with.
+        exact: Whether the tools are the controller's own, so that fingerprints can be compared.
+
+    Attributes:
+        known: The names and ids of what was put there.
+        notes: What had to be assumed.
     """
 
-    def __init__(self, fly: FlyCloud, kv: KV, tools: Tools) -> None:
+    def __init__(self, fly: FlyCloud, kv: KV, tools: Tools, *, exact: bool) -> None:
         self.fly, self.kv = fly, kv
         self._tools = tools
+        self._exact = exact
         self.known: set[str] = set()
         self.notes: list[str] = []
 
@@ -85,7 +93,8 @@ class Outside:
             self._add_volume(machine)
         instance = status.instance
         if instance is not None and not self._is_missing(machine, instance.missing_since):
-            self._add_machine(self._as_carried_out(machine, carried_out), instance)
+            done = self._as_carried_out(machine, carried_out)
+            self._add_machine(machine, instance, self._config(machine, done, instance))
 
     def _is_missing(self, machine: Machine, since: datetime | None) -> bool:
         if since is not None:
@@ -124,7 +133,9 @@ class Outside:
         self.fly.show_volume(volume)
         self.known.add(volume.id)
 
-    def _add_machine(self, machine: Machine, instance: InstanceStatus) -> None:
+    def _add_machine(
+        self, machine: Machine, instance: InstanceStatus, config: dict[str, Any]
+    ) -> None:
         app, volume = machine.status.app, machine.status.volume
         if app is None or volume is None:
             return
@@ -133,7 +144,7 @@ class Outside:
             app=app.name,
             name=names.INSTANCE_NAME,
             region=volume.region,
-            config=desired_config(machine, self._tools, volume.id),
+            config=config,
             version=instance.version,
             private_ip="fdaa::1",
             created_at=instance.since.timestamp(),
@@ -157,6 +168,27 @@ class Outside:
             self.fly.runtime.machine(made.id).running = True
         elif made.state not in PERSISTENT or made.state == "created":
             self.fly.resume_work(made)
+
+    def _config(self, machine: Machine, done: Machine, instance: InstanceStatus) -> dict[str, Any]:
+        """The configuration outside.
+
+        Args:
+            machine: As wished for.
+            done: As last carried out.
+            instance: With the fingerprint that is on record, if one is.
+        """
+        volume = machine.status.volume
+        configs = [
+            desired_config(each, self._tools, volume.id if volume else "")
+            for each in (done, machine)
+        ]
+        if not self._exact or not instance.config_hash:
+            return configs[0]
+        for config in configs:
+            if config_hash(config) == instance.config_hash:
+                return config
+        # Whatever is there, it is another one than the present settings make.
+        return {**configs[0], "env": {**configs[0]["env"], "INVOKER_OTHER_SETTINGS": "1"}}
 
     def _as_carried_out(
         self, machine: Machine, carried_out: Mapping[UUID, Mapping[str, object]]

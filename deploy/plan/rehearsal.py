@@ -21,7 +21,6 @@ from controller.machine.tools import Tools
 from controller.providers import Gear
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
-from crds.credentials import MachineTokens
 from crds.machine import Machine
 from crds.meta import Key
 from crds.registry import KINDS
@@ -34,6 +33,7 @@ from deploy.local.simulators.kv.store import KV
 from deploy.local.simulators.transport import SimulatorTransport
 from deploy.plan import rows as copied
 from deploy.plan.documents import Wish
+from deploy.plan.known import Known
 from deploy.plan.outside import Outside, installation_of, readable, seeded
 from deploy.plan.scratch import Scratch, scratch
 from deploy.plan.steps import Recorder, Step, step
@@ -47,8 +47,6 @@ REST_SECONDS = 14.0
 STUCK_SECONDS = 60.0
 POOL_SIZE = 4
 PACE = Pace(timing=Timing(duration=120.0, renew_every=40.0, margin=5.0), shards=1)
-# Opens nothing: the agents of a plan are simulated too.
-HUB_KEY = b"of a plan"
 REFUSALS = ("RegionRefused", "ShrinkRefused")
 ROW_COLUMNS = (
     "uid, kind, namespace, name, resource_version, generation, creation_timestamp, "
@@ -104,13 +102,13 @@ class Rehearsal:
         return [outcome for outcome in self.outcomes if outcome.problem is not None]
 
 
-def rehearse(url: str, wishes: Sequence[Wish], *, installation: str | None = None) -> Rehearsal:
+def rehearse(url: str, wishes: Sequence[Wish], known: Known | None = None) -> Rehearsal:
     """Find out what the next reconciles would do, without touching the real rows or clouds.
 
     Args:
         url: The real database; only read, and a scratch database is made beside it.
         wishes: What is wished for on top of what the rows say.
-        installation: Whose marks the things outside carry; found out from the rows without it.
+        known: What is known of the controller's settings.
 
     Raises:
         DocumentError: A wish breaks its kind's rules.
@@ -120,17 +118,17 @@ def rehearse(url: str, wishes: Sequence[Wish], *, installation: str | None = Non
     with scratch(url) as where:
         copied.write(where.url, found)
         return virtual_time.run(
-            lambda: _rehearse(where, found, wishes, installation),
+            lambda: _rehearse(where, found, wishes, known or Known()),
             start=datetime.now(UTC),
             limit_seconds=2 * BOUND_SECONDS,
         )
 
 
 async def _rehearse(
-    where: Scratch, found: copied.Rows, wishes: Sequence[Wish], installation: str | None
+    where: Scratch, found: copied.Rows, wishes: Sequence[Wish], known: Known
 ) -> Rehearsal:
     async with _pool(where) as pool:
-        stage = Stage(pool, found, installation)
+        stage = Stage(pool, found, known)
         before = await stage.rows()
         cost = stage.outside.monthly_usd()
         for wish in wishes:
@@ -154,10 +152,10 @@ class Stage:
     Args:
         pool: Connections to the copy.
         found: The rows as copied.
-        installation: Whose marks count.
+        known: What is known of the controller's settings.
     """
 
-    def __init__(self, pool: Pool, found: copied.Rows, installation: str | None) -> None:
+    def __init__(self, pool: Pool, found: copied.Rows, known: Known) -> None:
         loop = virtual_time.running_loop()
         start = loop.start.timestamp()
         self.fly = FlyCloud(now=lambda: start + loop.time(), rng=seeded(0))
@@ -167,7 +165,8 @@ class Stage:
         objects = list(readable((KINDS[row["kind"]], to_json(row)) for row in found.ours))
         machines = [each for each in objects if isinstance(each, Machine)]
         self._others = [row["uid"] for row in found.others]
-        self._installation = installation or installation_of(machines) or "plan"
+        self._known = known
+        self._installation = known.installation or installation_of(machines) or "plan"
         clouds = self._clouds()
         self.replica = Replica(
             self.store,
@@ -177,7 +176,7 @@ class Stage:
             rng=seeded(2),
             pace=PACE,
         )
-        self.outside = Outside(self.fly, self.kv, self._tools(clouds))
+        self.outside = Outside(self.fly, self.kv, self._tools(clouds), exact=known.complete)
         self.outside.seed(objects, found.carried_out)
 
     def _clouds(self) -> Clouds:
@@ -191,9 +190,9 @@ class Stage:
                 gear=_gear(),
             ),
             agent=AgentClient(self.recorder),
-            tokens=MachineTokens({"1": HUB_KEY}),
+            tokens=self._known.tokens,
             installation=self._installation,
-            agent_env={},
+            agent_env=self._known.agent_env,
         )
 
     def _tools(self, clouds: Clouds) -> Tools:

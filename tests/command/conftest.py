@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from crds.store import Store
 from tests.command.invoking import Invoker, quiet
@@ -68,3 +71,16 @@ def documents(tmp_path: Path) -> Callable[[str], str]:
         return str(path)
 
     return written
+
+
+@pytest.fixture
+def lived_in_copy(lived_in: str, databases: Databases) -> Iterator[str]:
+    """A copy of that database, of this test's own."""
+    names = (
+        sql.Identifier("lived_in_copy"),
+        sql.Identifier(str(conninfo_to_dict(lived_in)["dbname"])),
+    )
+    with psycopg.connect(databases.server.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        yield databases.server.url("lived_in_copy")
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))

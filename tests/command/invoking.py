@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from typer.testing import CliRunner, Result
 from deploy.command.app import app
 from deploy.plan.scratch import PREFIX
 
+# A machine's token (docs/protocols.md).
+TOKEN = re.compile(r"1\.[A-Za-z0-9_-]{43}")
 # What a developer's own environment may hold.
 UNSET = (
     "DATABASE_URL",
@@ -88,3 +91,12 @@ def everything(url: str) -> dict[str, list[Any]]:
                 "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, %s)", (PREFIX,)
             ).fetchall(),
         }
+
+
+def operations(plan: Any, *providers: str) -> list[str]:
+    """What it would do, in order; at some providers only."""
+    return [
+        step["operation"]
+        for step in plan["steps"]
+        if not providers or step["provider"] in providers
+    ]

@@ -157,8 +157,12 @@ def test_processes_take_over(
     assert [[sys.executable, "-m", *module]] == became
 
 
+@pytest.mark.slow
 def test_as_a_program(database_url: str) -> None:
-    """`python -m deploy.command` answers without colours where there is no terminal."""
+    """`python -m deploy.command` answers without colours where there is no terminal.
+
+    Slow: it starts an interpreter.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "deploy.command", "audit", "pod"],
         env={**os.environ, **NONE, "DATABASE_URL": database_url},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from deploy.plan import rehearsal
 from deploy.plan.scratch import PREFIX
-from tests.command.invoking import Invoker, everything
+from tests.command.invoking import TOKEN, Invoker, everything, operations
 from tests.simulation.processes import USER
 
 WORKSPACE = f"""
@@ -35,7 +34,6 @@ metadata: {name: main, namespace: bob}
 spec: {subdomain: bobby, region: fra, volumeGb: 3}
 """
 SMALL_USD, DISK_USD = 5.69, 0.15
-TOKEN = re.compile(r"1\.[A-Za-z0-9_-]{43}")
 
 
 @pytest.fixture
@@ -47,15 +45,6 @@ def planner(lived_in: str) -> Invoker:
 def planned(planner: Invoker, spec: str) -> Any:
     """The plan of a change of alice's workspace."""
     return planner.json("plan", "-f", "-", given=WORKSPACE.replace("SPEC", spec))
-
-
-def operations(plan: Any, *providers: str) -> list[str]:
-    """What it would do, in order; at some providers only."""
-    return [
-        step["operation"]
-        for step in plan["steps"]
-        if not providers or step["provider"] in providers
-    ]
 
 
 def test_nothing_to_do(planner: Invoker) -> None:

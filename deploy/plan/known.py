@@ -1,0 +1,61 @@
+"""What a plan knows of the controller's settings, from which machines are configured."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from controller.settings import Settings
+from crds.credentials import HUB_KEYS, SYSTEM, MachineTokens
+from crds.secrets import Cipher, SecretError, Secrets
+from crds.store import Store
+
+# Opens nothing: the agents of a plan are simulated.
+STAND_IN = MachineTokens({"1": b"of a plan"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What goes into every machine's configuration besides its own spec.
+
+    Attributes:
+        complete: Whether these are the controller's own; then what a configuration should be can be
+            told from what it is. Else every configuration counts as the one on record.
+        installation: Whose marks count; None when that is to be found out from the rows.
+        tokens: Issues the machines' tokens.
+        agent_env: What every machine's agent is told.
+    """
+
+    complete: bool = False
+    installation: str | None = None
+    tokens: MachineTokens = STAND_IN
+    agent_env: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    async def load(cls, store: Store, environ: Mapping[str, str]) -> Known:
+        """Read the controller's settings, as far as the environment has them.
+
+        Args:
+            store: Where the key of the machines' tokens is; only read.
+            environ: The environment.
+        """
+        installation = environ.get("INVOKER_INSTALLATION") or None
+        try:
+            settings = _settings(environ)
+            cipher = Cipher.from_keys(settings.encryption_keys.get_secret_value())
+            held = await Secrets(store, cipher).get(SYSTEM, HUB_KEYS)
+        except (ValidationError, SecretError):
+            return cls(installation=installation)
+        if held is None:
+            return cls(installation=installation)
+        keys = {key: base64.b64decode(value) for key, value in json.loads(held).items()}
+        return cls(True, settings.installation, MachineTokens(keys), settings.agent_env)
+
+
+def _settings(environ: Mapping[str, str]) -> Settings:
+    aliases = [str(each.alias) for each in Settings.model_fields.values()]
+    return Settings(**{name: environ[name] for name in aliases if environ.get(name)})  # type: ignore[arg-type]  # pydantic checks them
