@@ -14,6 +14,7 @@ class Coalescer(Generic[W, R]):
     """Gathers single wishes into batches.
 
     A lone wish is served at once; under load a batch grows to what came in during the last one.
+    A wish whose asker was cancelled before its batch began is not served.
 
     Args:
         flush: Serves a batch and returns one answer for each wish, in order.
@@ -53,7 +54,10 @@ class Coalescer(Generic[W, R]):
                     await asyncio.sleep(self._gather_seconds)
                 batch = self._waiting[: self._limit]
                 del self._waiting[: self._limit]
-                await self._serve_batch(batch)
+                # Whoever gave up meanwhile does not want it any more.
+                wanted = [(wish, answer) for wish, answer in batch if not answer.done()]
+                if wanted:
+                    await self._serve_batch(wanted)
         finally:
             self._task = None
             for _, answer in self._waiting:

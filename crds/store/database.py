@@ -10,21 +10,46 @@ from psycopg_pool import AsyncConnectionPool
 
 # Nobody waits longer for a row that an open transaction holds: an operator may have gone to lunch.
 LOCK_TIMEOUT_MS = 5000
+# No statement of ours takes this long; one that does has lost its server or its mind.
+STATEMENT_TIMEOUT_MS = 60_000
+# Leases are renewed every three seconds, on connections that nothing else waits for.
+LEASE_TIMEOUT_MS = 2500
+LEASE_CONNECTIONS = 2
+# A server that does not answer any more, as after the loss of its network, is noticed by these
+# (libpq's parameters; in seconds, the last in milliseconds).
+TCP = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 
 def make_pool(url: str, size: int) -> Pool:
     """A pool, not yet open, of connections in autocommit whose rows are dicts."""
+    return _pool(url, size, size, LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS)
+
+
+def make_lease_pool(url: str) -> Pool:
+    """A pool for leases alone, not yet open; it connects when there are any."""
+    return _pool(url, 0, LEASE_CONNECTIONS, LEASE_TIMEOUT_MS, LEASE_TIMEOUT_MS)
+
+
+def _pool(url: str, least: int, most: int, lock_ms: int, statement_ms: int) -> Pool:
     return AsyncConnectionPool(
         url,
         connection_class=AsyncConnection[DictRow],
-        min_size=size,
-        max_size=size,
+        min_size=least,
+        max_size=most,
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
-            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}",
+            "options": f"-c lock_timeout={lock_ms} -c statement_timeout={statement_ms}",
+            **TCP,
         },
         max_lifetime=float("inf"),
         open=False,

@@ -25,7 +25,7 @@ from crds.errors import (
 from crds.meta import Key, ObjectMeta, Resource
 from crds.store.audit import Audit
 from crds.store.coalesce import Coalescer
-from crds.store.database import Database, make_pool
+from crds.store.database import Database, make_lease_pool, make_pool
 from crds.store.doorbell import Doorbell, PostgresDoorbell
 from crds.store.events import Events
 from crds.store.heartbeats import Heartbeats
@@ -73,6 +73,8 @@ class Store(Reads):
         clock: The wall time for creation and deletion timestamps.
         doorbell: Rung after every write.
         poll_seconds: How often a watch looks without having been rung.
+        leases: Where the leases are reached, by default as the rows are; on connections of their
+            own they go on being renewed when all others wait.
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class Store(Reads):
         doorbell: Doorbell,
         *,
         poll_seconds: float = POLL_SECONDS,
+        leases: Database | None = None,
     ) -> None:
         super().__init__(database, Log(database, doorbell, poll_seconds))
         self.clock = clock
         self.doorbell = doorbell
-        self.leases = Leases(database)
+        self.leases = Leases(leases or database)
         self.events = Events(database)
         self.audit = Audit(database)
         self.heartbeats = Heartbeats(database)
@@ -113,16 +116,15 @@ class Store(Reads):
             doorbell: By default one on NOTIFY, heard by every process on this database.
             poll_seconds: How often a watch looks without having been rung.
         """
-        pool = make_pool(url, pool_size)
-        async with pool:
-            database = Database(pool)
+        async with make_pool(url, pool_size) as pool, make_lease_pool(url) as lease_pool:
+            database, leases = Database(pool), Database(lease_pool)
             clock = clock or Clock.started()
             if doorbell is not None:
-                yield cls(database, clock, doorbell, poll_seconds=poll_seconds)
+                yield cls(database, clock, doorbell, poll_seconds=poll_seconds, leases=leases)
                 return
             bell = PostgresDoorbell(database)
             async with bell.running(url):
-                yield cls(database, clock, bell, poll_seconds=poll_seconds)
+                yield cls(database, clock, bell, poll_seconds=poll_seconds, leases=leases)
 
     def acting_as(self, actor: Actor) -> Self:
         """The same store for somebody whose writes are to be audited."""
