@@ -94,6 +94,17 @@ def test_what_is_shown_is_in_the_catalogue(product: Product, resident: Person) -
     assert [] == strange
 
 
+def test_the_series_are_few(product: Product, resident: Person) -> None:
+    """What the docs promise to fit into a free tier fits: a third of it for one of each process."""
+    resident.until_answered()
+    series = {
+        process: sum(not line.startswith("#") for line in text.splitlines())
+        for process, text in scraped(product).items()
+    }
+
+    assert sum(series.values()) < 3000, series
+
+
 def test_a_machine_is_killed_and_somebody_is_told(
     product: Product, resident: Person, monitoring: Monitoring
 ) -> None:
