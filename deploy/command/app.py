@@ -24,8 +24,3 @@ def invoker() -> None:
     Commands work on the database directly: the one of DATABASE_URL, or that of a local stack.
     What they write is audited under the name of the operating system's user.
     """
-
-
-def main() -> None:
-    """The entry point."""
-    app(prog_name="invoker")

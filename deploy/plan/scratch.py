@@ -51,24 +51,27 @@ def scratch(url: str) -> Iterator[Scratch]:
     Raises:
         ScratchError: Neither may be made.
     """
-    with psycopg.connect(url, autocommit=True) as connection:
-        _drop_left(connection)
-        made = _make(connection, url)
-        try:
-            asyncio.run(migrate(made.url))
-            yield made
-        finally:
-            _drop(connection, made.form, made.name)
-
-
-def _make(connection: psycopg.Connection, url: str) -> Scratch:
     # The name says when, for those who find it left over.
     name = f"{PREFIX}{time.time():.0f}_{secrets.token_hex(4)}"
     try:
-        _run(connection, "CREATE DATABASE {} TEMPLATE template0", name)
-    except pg.InsufficientPrivilege:
-        return _make_schema(connection, url, name)
-    return Scratch(make_conninfo(url, dbname=name), "database", name)
+        made = _make(url, name)
+        asyncio.run(migrate(made.url))
+        yield made
+    finally:
+        # On a connection of its own: an interrupted one is not to be relied on.
+        with psycopg.connect(url, autocommit=True) as connection:
+            _drop(connection, "database", name)
+            _drop(connection, "schema", name)
+
+
+def _make(url: str, name: str) -> Scratch:
+    with psycopg.connect(url, autocommit=True) as connection:
+        _drop_left(connection)
+        try:
+            _run(connection, "CREATE DATABASE {} TEMPLATE template0", name)
+        except pg.InsufficientPrivilege:
+            return _make_schema(connection, url, name)
+        return Scratch(make_conninfo(url, dbname=name), "database", name)
 
 
 def _make_schema(connection: psycopg.Connection, url: str, name: str) -> Scratch:
