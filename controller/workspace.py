@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 from controller.engine import Blocked, EventRecorder, Request, Result
 from controller.kind import KindReconciler
 from controller.scope import Scope, awaited
+from controller.wanted import spec_at_rest, wanted_spec
 from crds.account import Account
 from crds.errors import AlreadyExistsError, InvalidError
 from crds.fleet import one, tally
-from crds.machine import Machine, MachineSpec, Power, VolumeSpec
+from crds.machine import Machine, Power
 from crds.meta import Key, ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
 from crds.route import Route, RouteSpec, RouteTarget
@@ -59,7 +60,11 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         The power comes first: whatever else is wrong, a quarantined machine stops, an idle one
         sleeps.
         """
-        account = await self._account(scope)
+        try:
+            account = await self._account(scope)
+        except InvalidError:
+            await self.restrain(scope.request)
+            raise
         machine = await self._machine(scope.request, runs=account.spec.state == "Active")
         power, idle_at = await self._power(scope, account, machine)
         machine = await self._apply_power(scope, account, machine, power)
@@ -110,7 +115,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
             if runs or row is None:
                 raise
         machine = without_spec(Machine, row)
-        machine.spec = _at_rest(machine)
+        machine.spec = spec_at_rest(machine)
         return await self.store.update(machine, fence=request.fence)
 
     async def _apply_power(
@@ -262,16 +267,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         power: Power,
     ) -> Machine:
         spec, meta = scope.object.spec, scope.object.metadata
-        wanted = MachineSpec(
-            power=power,
-            account=meta.namespace,
-            image=spec.image or platform.image,
-            region=spec.region or _region(platform, machine),
-            size=spec.size or platform.size,
-            volume=VolumeSpec(size_gb=_volume_gb(scope.object, platform, machine)),
-            recreate=spec.recreate,
-            restart_at=_restart_at(scope, machine),
-        )
+        wanted = wanted_spec(scope.object, platform, machine, power=power, now=scope.now)
         if machine is None:
             child = Machine(
                 metadata=self._child_metadata(scope, meta.name, meta.namespace), spec=wanted
@@ -335,54 +331,6 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
                 scope.object.status.drop_condition(type_)
             else:
                 scope.condition(type_, told.status, told.reason, told.message)
-
-
-def _volume_gb(workspace: Workspace, platform: PlatformSpec, machine: Machine | None) -> int:
-    """A volume's size is decided once, unless the workspace itself asks for another.
-
-    Without a wish it is what there is, not what was wished once and refused.
-    """
-    if workspace.spec.volume_gb is not None:
-        return workspace.spec.volume_gb
-    if machine is None:
-        return platform.volume_gb
-    volume = machine.status.volume
-    return machine.spec.volume.size_gb if volume is None else volume.size_gb
-
-
-def _region(platform: PlatformSpec, machine: Machine | None) -> str:
-    """The same for its region."""
-    if machine is None:
-        return platform.region
-    volume = machine.status.volume
-    return machine.spec.region if volume is None else volume.wished_region or volume.region
-
-
-def _at_rest(machine: Machine) -> MachineSpec:
-    """A spec that wishes for nothing but rest."""
-    volume = machine.status.volume
-    platform = PlatformSpec()
-    return MachineSpec(
-        power="Stopped",
-        account=machine.metadata.namespace,
-        image=platform.image,
-        region=volume.region if volume else platform.region,
-        volume=VolumeSpec(size_gb=volume.size_gb if volume else platform.volume_gb),
-    )
-
-
-def _restart_at(scope: Scope[Workspace], machine: Machine | None) -> datetime | None:
-    """When the machine's process should have started at the earliest.
-
-    A machine may be restarted by its own row; a moment to come is the workspace's to wish.
-    Who asks for one that was given up, asks for another try.
-    """
-    spec, own = scope.object.spec, None if machine is None else machine.spec.restart_at
-    wished = spec.restart_at or (own if own is not None and own <= scope.now else None)
-    given_up = None if machine is None else machine.status.restarts.given_up_at
-    if given_up is not None and spec.wake_at is not None and given_up < spec.wake_at <= scope.now:
-        return spec.wake_at
-    return wished
 
 
 def _leads_to(route: Mapping[str, Any], workspace: str) -> bool:

@@ -82,6 +82,10 @@ async def quarantined_and_broken(world: World) -> None:
         await edit(world, kind, **good)
         await set_state(world, "Active")
         await back_to_running(world)
+    await edit(world, "Account", state="Suspended", email="")
+    await until_stopped(world)
+    await edit(world, "Account", state="Active", email="alice@example.com")
+    await back_to_running(world)
 
 
 async def idle_and_blocked(world: World) -> None:
