@@ -106,17 +106,14 @@ def person() -> str:
 
 
 def _local(state: Path) -> Place:
+    """The installation whose database runs on a local stack's state; nothing is written there."""
     # Only a local stack has these modules' dependencies.
     from deploy.local.keys import Keys  # noqa: PLC0415 - see above
+    from deploy.local.postgres import EmbeddedPostgres  # noqa: PLC0415 - the same
     from deploy.local.settings import LocalSettings, SettingsError  # noqa: PLC0415 - the same
     from deploy.local.stack import Stack  # noqa: PLC0415 - the same
 
-    try:
-        settings = LocalSettings.read(["--state", str(state)], os.environ)
-    except SettingsError as error:
-        raise usage(str(error)) from None
-    stack = Stack(settings, Keys(state / "secrets"), os.environ)
-    server = stack.server()
+    server = EmbeddedPostgres(state / "postgres")
     try:
         lines = (server.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         server.port = int(lines[PORT_LINE])
@@ -124,4 +121,9 @@ def _local(state: Path) -> Place:
         raise CommandError(
             f"no database runs on {state}: start it with `make run`, or set DATABASE_URL"
         ) from None
-    return Place(server.url(), {**os.environ, **stack.environment(server.url())})
+    try:
+        settings = LocalSettings.read(["--state", str(state)], os.environ)
+    except SettingsError as error:
+        raise usage(str(error)) from None
+    told = Stack(settings, Keys(state / "secrets"), os.environ).environment(server.url())
+    return Place(server.url(), {**os.environ, **told})

@@ -107,10 +107,11 @@ def test_the_database_of_a_local_stack(state: Path, by: str) -> None:
 
 
 def test_a_local_stack_that_does_not_run(tmp_path: Path) -> None:
-    """A state whose database is down says how to start it."""
+    """A state whose database is down says how to start it, and nothing is written there."""
     result = Invoker()("audit", "--state", str(tmp_path))
 
     assert 1 == result.exit_code
+    assert [] == list(tmp_path.iterdir())
     assert f"no database runs on {tmp_path}: start it with `make run`" in result.stderr
 
 
