@@ -9,9 +9,12 @@ from typing import Final
 from api.context import Api
 from api.kubernetes import discovery, openapi, reviews
 from api.kubernetes.errors import no_such_path
+from api.kubernetes.events import EventSource
+from api.kubernetes.namespaces import NamespaceSource
 from api.kubernetes.paths import Target
 from api.kubernetes.rows import RowSource
 from api.kubernetes.served import Json, Served, Source
+from api.kubernetes.services import ServiceSource
 from api.observe import UNMATCHED
 from crds.registry import KINDS
 
@@ -32,6 +35,9 @@ class Door:
         store, feed = api.store, api.feed
         sources: list[Source] = [
             *(RowSource(kind, store, feed) for kind in KINDS.values()),
+            NamespaceSource(store, feed),
+            EventSource(store, feed),
+            ServiceSource(feed),
         ]
         self._sources: Final = {_place(each.served): each for each in sources}
         self._reviews: Final = {_place(each): each for each in reviews.SERVED}

@@ -60,6 +60,11 @@ class Feed:
         """The newest version that was read."""
         return self._newest
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is about to stop."""
+        return self._ended
+
     def end(self) -> None:
         """Let every follower come to its end: the process is about to stop."""
         self._ended = True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from api.access import Identity
@@ -22,6 +23,7 @@ class Served:
         group: The API group; empty for the core group.
         verbs: Which verbs it takes, in Kubernetes' words.
         columns: What its tables show beside name and age.
+        row: Makes the cells of a row at a moment, for what shows its columns and nothing beside.
         selectable: The fields by which lists can be filtered, beside name and namespace.
         subresources: `status`, `scale`.
         schema: The structural OpenAPI v3 schema of a whole object.
@@ -36,6 +38,7 @@ class Served:
     verbs: frozenset[str]
     schema: Json = field(repr=False)
     columns: tuple[Column, ...] = ()
+    row: Callable[[Json, datetime], list[object]] | None = None
     selectable: tuple[str, ...] = ()
     short_names: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()

@@ -58,7 +58,9 @@ def table(
         include: How much of each object goes along.
         metadata: The list's metadata.
     """
-    columns = [NAME, *(_heading(column) for column in served.columns), AGE]
+    columns = [_heading(column) for column in served.columns]
+    if served.row is None:
+        columns = [NAME, *columns, AGE]
     form: Json = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
     form["columnDefinitions"] = columns
     form["rows"] = [_row(served, obj, now, include) for obj in objects]
@@ -85,16 +87,19 @@ def _heading(column: Column) -> Json:
 
 
 def _row(served: Served, obj: Json, now: datetime, include: IncludeObject) -> Json:
-    row: Json = {
-        "cells": [
-            obj["metadata"]["name"],
-            *(_cell(column, obj, now) for column in served.columns),
-            age(obj["metadata"].get("creationTimestamp"), now),
-        ]
-    }
+    make = served.row or (lambda obj, now: _cells(served, obj, now))
+    row: Json = {"cells": make(obj, now)}
     if include != "None":
         row["object"] = obj if include == "Object" else partial(obj)
     return row
+
+
+def _cells(served: Served, obj: Json, now: datetime) -> list[object]:
+    return [
+        obj["metadata"]["name"],
+        *(_cell(column, obj, now) for column in served.columns),
+        age(obj["metadata"].get("creationTimestamp"), now),
+    ]
 
 
 def _cell(column: Column, obj: Json, now: datetime) -> object:
