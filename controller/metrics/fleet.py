@@ -194,13 +194,14 @@ class FleetWatch(Collector):
         ages = view.ages if view else {}
         yield _gauge(
             "invoker_unconverged_objects",
-            "Objects that are not as wished.",
+            "Objects that are not as wished, without those that a rule of ours refuses and those "
+            "that are paused.",
             ("kind",),
             {(kind,): len(each) for kind, each in ages.items()},
         )
         yield _gauge(
             "invoker_oldest_unconverged_seconds",
-            "Seconds that the object has waited which has waited longest to be as wished.",
+            "Seconds that the object among them has waited which has waited longest.",
             ("kind",),
             {(kind,): max(each) for kind, each in ages.items()},
         )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
+from controller.kind import PAUSED
 from crds.store.database import Database
 
 
@@ -18,7 +19,8 @@ class Facts(NamedTuple):
 
     Attributes:
         converged: Whether the newest wish has come true and nothing is wrong since.
-        refused: Whether a rule of ours stands against the wish, as a quota does; no provider.
+        refused: Whether a rule of ours stands against the wish, as a quota does (no provider), or
+            an operator has taken the object out of the loop's hands.
         healthy_since: As the status has it, in RFC 3339.
         unreachable_since: The same.
         crashes: Crashes in a row.
@@ -139,13 +141,14 @@ def _converged(status: str, generation: str, deleting: str) -> str:
     )
 
 
-def _facts(status: str, generation: str, deleting: str) -> str:
+def _facts(status: str, generation: str, deleting: str, annotations: str) -> str:
     """A JSON array with the fields of `Facts`; it cannot fail, whatever SQL left in a row."""
     crashes = f"{status}->'restarts'->'count'"
     return (
         f"jsonb_build_array({generation}, {_converged(status, generation, deleting)}, {deleting}, "
-        f"coalesce({status}->'retry'->>'kind' IN ('Blocked', 'Terminal') "
-        f"AND {status}->'retry'->>'provider' IS NULL, false), "
+        f"(coalesce({status}->'retry'->>'kind' IN ('Blocked', 'Terminal') "
+        f"AND {status}->'retry'->>'provider' IS NULL, false) "
+        f"OR coalesce({annotations}->>'{PAUSED}' = 'true', false)), "
         f"{status}->>'healthySince', {status}->>'unreachableSince', "
         f"CASE jsonb_typeof({crashes}) WHEN 'number' THEN {crashes} END, "
         f"{status}->'instance'->>'id')"
@@ -154,11 +157,13 @@ def _facts(status: str, generation: str, deleting: str) -> str:
 
 def _logged(which: str) -> str:
     deleting = f"({which}->>'deletion_timestamp' IS NOT NULL)"
-    facts = _facts(f"({which}->'status')", f"({which}->'generation')", deleting)
+    status, generation = f"({which}->'status')", f"({which}->'generation')"
+    facts = _facts(status, generation, deleting, f"({which}->'annotations')")
     return f"CASE WHEN {which} IS NOT NULL THEN {facts} END"
 
 
 _ROW = ("status", "to_jsonb(generation)", "(deletion_timestamp IS NOT NULL)")
+_ROW_FACTS = _facts(*_ROW, "annotations")
 _NEWEST = (
     "SELECT now() AS now, coalesce((SELECT max(resource_version) FROM object_log), 0) AS newest, "
     "(SELECT compacted FROM log_horizon) AS compacted"
@@ -175,7 +180,7 @@ _READ = (
 )
 # A wish is as old as the first entry of its generation; one that the log forgot, as its object.
 _OPEN = (
-    f"WITH open AS (SELECT kind, uid, generation, creation_timestamp, {_facts(*_ROW)} AS facts, "  # noqa: S608 - the same
+    f"WITH open AS (SELECT kind, uid, generation, creation_timestamp, {_ROW_FACTS} AS facts, "  # noqa: S608 - the same
     "jsonb_path_query_first(status, '$.conditions[*] ? (@.type == \"Ready\").lastTransitionTime') "
     "#>> '{}' AS ready_since "
     f"FROM objects WHERE NOT {_converged(*_ROW)} OR status ? 'unreachableSince'), "

@@ -106,9 +106,11 @@ class Wishes:
                 self._tell(entry, "refused" if entry.refused else "late")
 
     def ages(self, now: datetime) -> dict[str, list[float]]:
-        """Seconds since each object stopped being as wished, by kind."""
+        """Seconds since each object stopped being as wished, by kind; refused ones are left out."""
         ages: dict[str, list[float]] = {}
         for entry in self._open.values():
+            if entry.refused:
+                continue
             age = max(0.0, (now - entry.since).total_seconds())
             ages.setdefault(kind_label(entry.kind), []).append(age)
         return ages

@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,7 +154,8 @@ def words_of(family: str, label: str) -> Words:
     return LABELS[label] if own is None else own
 
 
-def catalogue() -> dict[str, list[Family]]:
+@cache
+def catalogue() -> Mapping[str, Sequence[Family]]:
     """The metrics of each process, by name."""
     found = asyncio.run(_registries())
     families = {process: sorted(_families(of), key=_name) for process, of in found.items()}

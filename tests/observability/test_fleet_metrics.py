@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from psycopg.types.json import Jsonb
 
 from controller.engine import Grip
+from controller.kind import PAUSED
 from controller.metrics import FleetWatch
 from controller.metrics.journal import Facts, Journal, JournalGapError
 from crds.compute import MachineSize, monthly_cost_usd
@@ -176,6 +177,21 @@ async def test_the_journal_tells_lives(store: Store) -> None:
     lives = [None, unasked, up, asked, going, None]
     assert [(change.before, change.after) for change in changes] == [*pairwise(lives)]
     assert (await journal.read()).changes == []
+
+
+async def test_what_is_paused_is_not_waited_for(store: Store) -> None:
+    """An object that an operator took out of the loop's hands is not told as unconverged."""
+    machine = await made(store, "a")
+    fleet, registry = await watched(store)
+    before = registry.get_sample_value("invoker_unconverged_objects", {"kind": "Machine"})
+    machine.metadata.annotations[PAUSED] = "true"
+    await store.update(machine)
+    await fleet.look()
+    registry_anew = await seen(store)
+
+    assert before == 1
+    for each in (registry, registry_anew):
+        assert each.get_sample_value("invoker_unconverged_objects", {"kind": "Machine"}) is None
 
 
 async def test_a_gap_is_noticed(store: Store) -> None:

@@ -109,6 +109,15 @@ def test_a_rule_of_ours_is_not_a_failure() -> None:
     assert life.counts() == {("create", "refused"): 1}
 
 
+def test_what_is_refused_does_not_age() -> None:
+    """A wish over its quota may stand for days: nobody is to be woken for it."""
+    life = Life().wished(1).at(1).is_so(converged=False, refused=True).at(5000)
+    refused = life.wishes.ages(life.time)
+    life.is_so(converged=False)
+
+    assert (refused, life.wishes.ages(life.time)) == ({}, {"Machine": [5000.0]})
+
+
 def test_another_wish_begins_anew() -> None:
     """Who changes their mind in time is counted by the last wish; readiness counts from birth."""
     life = Life().wished(1).at(10).wished(2).at(65).is_so()
