@@ -88,14 +88,28 @@ REMEDIES: tuple[Remedy, ...] = (
         "nothing; pause the machine to stop that",
     ),
     Remedy(
+        "`Replacing` (event `Replaced`)",
+        "the machine cannot be helped and is made anew on its volume",
+        "none",
+    ),
+    Remedy(
         "`Stuck`",
         "a transition took longer than Fly's own threshold",
-        "nudged by itself: destroyed again, started, or killed",
+        "nudged by itself three times (destroyed again, started, or killed), then the "
+        "machine is replaced on its volume; a destruction that stays stuck is for Fly's "
+        "support",
     ),
     Remedy(
         "`Crashed`",
-        "the process ended by itself",
-        "restarted after 5 s, doubling to 5 min; forgotten after 10 healthy minutes",
+        "the process ended by itself, or failed to start",
+        "restarted (replaced, if Fly says `failed`) after 5 s, doubling to 5 min; "
+        "forgotten after 10 healthy minutes, and with any new wish",
+    ),
+    Remedy(
+        "`CrashLoop` (`GaveUp`)",
+        "50 crashes, or a day of them: the machine is stopped",
+        "find out why from its log; another image or size, `restartAt`, or a start by its"
+        " user tries again",
     ),
     Remedy(
         "`Reachable` = False",
@@ -105,7 +119,8 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy(
         "`InvalidSpec`",
         "an edit by SQL broke a rule; the message names the field",
-        "correct the field",
+        "correct the field; meanwhile nothing is done for it, except that a quarantined "
+        "or suspended account's machine is stopped",
     ),
     Remedy(
         "`ProviderDown`",
@@ -148,6 +163,11 @@ REMEDIES: tuple[Remedy, ...] = (
         "`InvalidNeighbour`",
         "a row that it depends on breaks its kind's rules",
         "correct that row; the message names it",
+    ),
+    Remedy(
+        "`Deleting`",
+        "it is being deleted; the message says what that waits for",
+        'see "A deletion that does not end"',
     ),
     Remedy(
         "`MachineDeleting`",

@@ -24,6 +24,7 @@ from tests.command.invoking import Invoker
 
 ROOT = Path(__file__).parents[2]
 RAISED = re.compile(r"(?:RetryLater|Blocked|Terminal)\(\s*\"(\w+)\"")
+HOW = "change deploy/command (remedies.py for the table), then run python -m deploy.command.docs"
 Write = Callable[[Callable[[Store], Any]], Any]
 
 
@@ -197,14 +198,11 @@ def test_an_ambiguous_name(invoker: Invoker, write: Write) -> None:
 
 
 def test_pages_are_current() -> None:
-    """docs/command.md and the table of docs/operations.md are what the command itself says.
-
-    `python -m deploy.command.docs` writes them.
-    """
+    """docs/command.md and the table of docs/operations.md are what the command itself says."""
     operations = OPERATIONS.read_text(encoding="utf-8")
 
-    assert operations_page(operations) == operations
-    assert command_page() == COMMAND.read_text(encoding="utf-8")
+    assert operations_page(operations) == operations, HOW
+    assert command_page() == COMMAND.read_text(encoding="utf-8"), HOW
 
 
 def test_every_reason_has_a_remedy() -> None:
