@@ -8,6 +8,7 @@ from typing import Final
 
 from api.context import Api
 from api.kubernetes import discovery, openapi, reviews
+from api.kubernetes.definitions import DefinitionSource
 from api.kubernetes.errors import no_such_path
 from api.kubernetes.events import EventSource
 from api.kubernetes.namespaces import NamespaceSource
@@ -38,6 +39,7 @@ class Door:
             NamespaceSource(store, feed),
             EventSource(store, feed),
             ServiceSource(feed),
+            DefinitionSource(feed),
         ]
         self._sources: Final = {_place(each.served): each for each in sources}
         self._reviews: Final = {_place(each): each for each in reviews.SERVED}

@@ -293,7 +293,7 @@ def _shown(obj: Json) -> Json:
 
 
 def _constant(name: str) -> Json:
-    """One that is always there, and was when the epoch began."""
+    """One that is always there; since when, nobody has written down."""
     return _shown(
         {
             "kind": Namespace.KIND,
@@ -301,7 +301,6 @@ def _constant(name: str) -> Json:
                 "name": name,
                 "uid": str(uuid5(IDENTITIES, name)),
                 "resourceVersion": "1",
-                "creationTimestamp": "1970-01-01T00:00:00Z",
             },
         }
     )

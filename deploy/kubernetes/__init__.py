@@ -1,0 +1,1 @@
+"""Kubernetes: our kinds as CustomResourceDefinitions, made from the code by `__main__`."""
