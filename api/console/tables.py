@@ -268,7 +268,7 @@ def jsonpath(path: str) -> tuple[str, str]:
     """
     (root, *_), *rest = steps_of(path)
     if root not in ("spec", "status"):
-        raise ValueError(f"{path!r} is neither in spec nor in status")
+        raise ValueError(f"{path!r} is not in spec or status")
     steps = [
         f'."{field}"' if field is not None else f'[*] ? (@."{key}" == "{value}")'
         for field, key, value in rest

@@ -122,7 +122,9 @@ def form_of(answer: httpx.Response, action: str) -> dict[str, str]:
     ]
     assert found, f"no form for {action}"
     hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', found[0])
-    texts = re.findall(r'<textarea\b[^>]*name="(\w+)"[^>]*>\n?(.*?)</textarea>', found[0], re.DOTALL)
+    texts = re.findall(
+        r'<textarea\b[^>]*name="(\w+)"[^>]*>\n?(.*?)</textarea>', found[0], re.DOTALL
+    )
     return {name: unescape(value) for name, value in [*hidden, *texts]}
 
 

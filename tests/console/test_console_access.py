@@ -1,0 +1,454 @@
+"""Who comes into the console, what each role sees and does, and what guards the forms."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from api.console.limits import FAILURES
+from api.console.visitors import LIFETIME, SESSION
+from crds.access import Role
+from crds.account import Account
+from crds.workspace import WORKSPACE, Workspace
+from deploy.local.simulators.auth import SupabaseAuth
+from tests.api.service import later
+from tests.console.house import ORIGIN, Browser, House, form_of
+from tests.console.seeds import Citizen, settle
+
+pytestmark = pytest.mark.anyio
+
+ALICE = Citizen("alice")
+WORKSPACES = f"/console/workspaces/{ALICE.account}/{WORKSPACE}"
+ACCOUNT = f"/console/accounts/-/{ALICE.account}"
+MACHINE = f"/console/machines/{ALICE.account}/{WORKSPACE}"
+PLATFORM = "/console/platforms/-/platform"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+READ = (
+    "/console",
+    "/console/find?q=alice",
+    "/console/accounts",
+    "/console/machines?wide=1",
+    "/console/platforms",
+    "/console/routes",
+    "/console/workspaces",
+    ACCOUNT,
+    MACHINE,
+    PLATFORM,
+    "/console/routes/-/alice",
+    WORKSPACES,
+    f"{WORKSPACES}/raw",
+)
+# What each role is answered when it opens the confirmation of an action.
+ACTIONS: dict[str, tuple[int, int]] = {
+    f"{WORKSPACES}/do/restart": (200, 200),
+    f"{WORKSPACES}/do/wake": (200, 200),
+    f"{WORKSPACES}/do/stop": (200, 403),
+    f"{WORKSPACES}/do/pause": (200, 403),
+    f"{WORKSPACES}/do/delete": (200, 403),
+    f"{WORKSPACES}/edit": (200, 403),
+    f"{MACHINE}/do/pause": (200, 403),
+    f"{ACCOUNT}/do/suspend": (200, 403),
+    f"{ACCOUNT}/do/quarantine": (200, 403),
+    f"{ACCOUNT}/edit": (200, 403),
+    f"{PLATFORM}/do/incident-on": (200, 403),
+    # What makes no sense at present is a conflict for those who may.
+    f"{WORKSPACES}/do/start": (409, 409),
+    f"{WORKSPACES}/do/resume": (409, 409),
+    f"{WORKSPACES}/do/force-delete": (409, 403),
+    f"{ACCOUNT}/do/activate": (409, 403),
+    f"{PLATFORM}/do/delete": (409, 403),
+    f"{MACHINE}/do/restart": (409, 403),
+    f"{WORKSPACES}/do/nothing": (404, 404),
+}
+
+
+@pytest.fixture(autouse=True)
+async def town(house: House) -> None:
+    """One citizen, whose rows the pages show."""
+    await settle(house.store, [ALICE])
+
+
+class TestRoles:
+    @pytest.mark.parametrize("role", ["platform-admin", "support"])
+    async def test_pages(self, house: House, role: Role) -> None:
+        """Operators read every page."""
+        async with house.browser(role) as browser:
+            answers = {path: (await browser.open(path)).status_code for path in READ}
+
+        assert dict.fromkeys(READ, 200) == answers
+
+    @pytest.mark.parametrize(("place", "role"), [(0, "platform-admin"), (1, "support")])
+    async def test_actions(self, house: House, place: int, role: Role) -> None:
+        """An administrator may do what makes sense; support may restart and wake."""
+        async with house.browser(role) as browser:
+            answers = {path: (await browser.open(path)).status_code for path in ACTIONS}
+
+        assert {path: both[place] for path, both in ACTIONS.items()} == answers
+
+    async def test_offered(self, house: House) -> None:
+        """A page offers what the role may do, and nothing else."""
+        async with house.browser("support") as browser:
+            page = (await browser.open(WORKSPACES)).text
+
+        offered = [name for name in ("restart", "wake", "stop", "delete") if f"/do/{name}" in page]
+        assert (["restart", "wake"], False) == (offered, "/edit" in page)
+
+    @pytest.mark.parametrize("path", [path for path, both in ACTIONS.items() if both[1] == 403])
+    async def test_forms_are_judged(self, house: House, path: str) -> None:
+        """A form that no page offered is refused as the page would have been."""
+        async with house.browser("support") as browser:
+            proof = await browser.proof()
+            before = await _rows(house)
+            answer = await browser.send(path, {"proof": proof, "confirm": "alice", "yaml": "a: 1"})
+
+        assert (403, before) == (answer.status_code, await _rows(house))
+
+    @pytest.mark.parametrize("role", ["account-owner", "metrics"])
+    async def test_others(self, house: House, role: Role) -> None:
+        """Other roles are told clearly that there is nothing for them, and have no session."""
+        account = ALICE.account if role == "account-owner" else ""
+        async with house.browser() as browser:
+            answer = await browser.sign_in(await house.token(role, account))
+
+        assert (403, False) == (answer.status_code, SESSION in answer.cookies)
+        assert "This console is for operators" in answer.text
+
+    async def test_nobody(self, house: House) -> None:
+        """Without a session every page leads to the sign-in page and back again."""
+        async with house.browser() as browser:
+            answers = [await browser.open(path) for path in READ]
+
+        places = [answer.headers["location"] for answer in answers]
+        assert [303] * len(READ) == [answer.status_code for answer in answers]
+        assert "/console/sign-in?next=%2Fconsole%2Fmachines%3Fwide%3D1" == places[3]
+
+
+class TestSessions:
+    async def test_cookie(self, house: House) -> None:
+        """The session's cookie is no script's and no other site's business."""
+        async with house.browser() as browser:
+            answer = await browser.sign_in(await house.token(), WORKSPACES)
+
+        cookie = next(c for c in answer.headers.get_list("set-cookie") if SESSION in c)
+        attributes = {part.strip() for part in cookie.split(";")[1:]}
+        assert {"HttpOnly", "SameSite=strict", "Path=/console", "Max-Age=43200"} == attributes
+        assert WORKSPACES == answer.headers["location"]
+
+    async def test_secure(self, house: House) -> None:
+        """By https the cookie goes by https only."""
+        transport = httpx.ASGITransport(app=house.app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://console") as client:
+            browser = Browser(client, headers={"Origin": "https://console"})
+            answer = await browser.sign_in(await house.token())
+
+        assert all("Secure" in each for each in answer.headers.get_list("set-cookie"))
+
+    async def test_child(self, house: House) -> None:
+        """A session ends with the token with which it was opened."""
+        token, kept = await house.issue()
+        async with house.browser() as browser:
+            await browser.sign_in(token)
+            before = (await browser.open("/console")).status_code
+            await house.desk.sessions.authenticator.tokens.revoke(kept.id)
+            after = (await browser.open("/console")).status_code
+
+        assert (200, 303) == (before, after)
+
+    async def test_sign_out(self, house: House) -> None:
+        """After signing out the cookie, even kept, opens nothing."""
+        async with house.browser("support") as browser:
+            kept = browser.client.cookies[SESSION]
+            answer = await browser.submit("/console", "/console/sign-out")
+            browser.client.cookies.set(SESSION, kept, path="/console")
+            after = await browser.open("/console")
+
+        assert (303, "/console/sign-in") == (answer.status_code, answer.headers["location"])
+        assert 303 == after.status_code
+
+    async def test_lifetime(self, house: House) -> None:
+        """After twelve hours a session is over."""
+        async with house.browser("support") as browser:
+            tokens = house.desk.sessions.authenticator.tokens
+            now = tokens._clock
+            tokens._clock = later(now, LIFETIME - timedelta(seconds=1))
+            before = (await browser.open("/console")).status_code
+            tokens._clock = later(now, LIFETIME)
+            after = (await browser.open("/console")).status_code
+
+        assert (200, 303) == (before, after)
+
+    async def test_other_tokens(self, house: House) -> None:
+        """A token in the cookie that no sign-in put there opens nothing."""
+        async with house.browser() as browser:
+            browser.client.cookies.set(SESSION, await house.token(), path="/console")
+
+            assert 303 == (await browser.open("/console")).status_code
+
+    async def test_wrong_token(self, house: House) -> None:
+        """A wrong token is refused in words, without repeating it."""
+        wrong = f"inv_{'0' * 16}_{'x' * 43}"
+        async with house.browser() as browser:
+            answer = await browser.sign_in(wrong)
+
+        assert (401, True) == (answer.status_code, "unknown, expired or revoked" in answer.text)
+        assert wrong not in answer.text
+
+    async def test_limit(self, house: House) -> None:
+        """Too many failures have to wait, even with a right token; then they are let in."""
+        async with house.browser() as browser:
+            answers = [await browser.sign_in("inv_0_0") for _ in range(FAILURES)]
+            blocked = await browser.sign_in(await house.token())
+            house.desk.attempts.succeeded("127.0.0.1")
+            freed = await browser.sign_in(await house.token())
+
+        assert {401} == {answer.status_code for answer in answers}
+        assert (429, 303) == (blocked.status_code, freed.status_code)
+        assert 0 < int(blocked.headers["retry-after"]) <= 301
+
+    async def test_elsewhere(self, house: House) -> None:
+        """Nobody is sent to another site after signing in."""
+        async with house.browser() as browser:
+            answer = await browser.sign_in(await house.token(), "https://evil.example/console")
+
+        assert "/console" == answer.headers["location"]
+
+    async def test_signed_in_already(self, house: House) -> None:
+        """Whoever has a session is not asked again."""
+        async with house.browser("support") as browser:
+            answer = await browser.open("/console/sign-in?next=/console/routes")
+
+        assert (303, "/console/routes") == (answer.status_code, answer.headers["location"])
+
+    async def test_led_here(self, house: House) -> None:
+        """A link from another site, with which the cookie is kept back, is asked once more."""
+        async with house.browser() as browser:
+            led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+            answer = await browser.open("/console/routes", **led)
+
+        assert (200, True) == (answer.status_code, 'http-equiv="refresh"' in answer.text)
+
+    async def test_script(self, house: House) -> None:
+        """A stream without a session is refused plainly."""
+        async with house.browser() as browser:
+            answer = await browser.open("/console/live", **{"Sec-Fetch-Mode": "cors"})
+
+        assert (401, "") == (answer.status_code, answer.text)
+
+
+class TestSupabase:
+    async def test_operator(self, house: House) -> None:
+        """A user whom the issuer calls an operator signs in with their access token."""
+        user = await house.service.user("Olga")
+        _promote(house.service.auth, "olga@example.com", "support")
+        token = await _sign_in(house, "olga@example.com")
+        async with house.browser() as browser:
+            answer = await browser.sign_in(token)
+            page = await browser.open("/console")
+
+        assert (303, 200) == (answer.status_code, page.status_code)
+        assert f"user:{user.id}" in page.text
+
+    async def test_user(self, house: House) -> None:
+        """Any other user is told that there is nothing for them."""
+        user = await house.service.user("Ulla")
+        async with house.browser() as browser:
+            answer = await browser.sign_in(user.token)
+
+        assert 403 == answer.status_code
+
+    async def test_revoked(self, house: House) -> None:
+        """What ends a user's tokens ends the session opened with one."""
+        user = await house.service.user("Olga")
+        _promote(house.service.auth, "olga@example.com", "support")
+        token = await _sign_in(house, "olga@example.com")
+        async with house.browser() as browser:
+            await browser.sign_in(token)
+            account = await house.store.get(Account, user.id)
+            account.spec.tokens_valid_after = house.store.clock.now() + timedelta(seconds=1)
+            await house.store.update(account)
+
+            assert 303 == (await browser.open("/console")).status_code
+
+    async def test_outage(self, house: House) -> None:
+        """While the issuer is away, its tokens are refused in words and our own work."""
+        user = await house.service.user("Olga")
+        house.service.supabase.down = True
+        house.desk.sessions.authenticator.supabase.keys._keys.clear()
+        async with house.browser() as browser:
+            theirs = await browser.sign_in(user.token)
+            ours = await browser.sign_in(await house.token())
+
+        assert (503, 303) == (theirs.status_code, ours.status_code)
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"Origin": ORIGIN}, 303),
+            ({"Sec-Fetch-Site": "same-origin"}, 303),
+            ({"Origin": "https://evil.example"}, 403),
+            ({"Origin": "null"}, 403),
+            ({"Sec-Fetch-Site": "cross-site"}, 403),
+            ({}, 403),
+        ],
+        ids=["own", "fetch metadata", "other", "null", "cross-site", "nothing"],
+    )
+    async def test_origin(self, house: House, headers: dict[str, str], status: int) -> None:
+        """Only the console's own pages send its forms."""
+        async with house.browser("platform-admin") as browser:
+            fields = form_of(await browser.open(f"{WORKSPACES}/do/stop"), f"{WORKSPACES}/do/stop")
+            answer = await browser.send(f"{WORKSPACES}/do/stop", fields, headers=headers)
+
+        workspace = await house.store.get(Workspace, WORKSPACE, ALICE.account)
+        assert status == answer.status_code
+        assert ("Stopped" if status == 303 else "Running") == workspace.spec.power
+
+    @pytest.mark.parametrize("proof", ["", "x", "é", "0" * 64])
+    async def test_proof(self, house: House, proof: str) -> None:
+        """A form without its session's proof does nothing."""
+        async with house.browser("platform-admin") as browser:
+            answer = await browser.submit(f"{WORKSPACES}/do/stop", proof=proof)
+
+        assert (403, "Running") == (
+            answer.status_code,
+            (await house.store.get(Workspace, WORKSPACE, ALICE.account)).spec.power,
+        )
+
+    async def test_proof_of_another(self, house: House) -> None:
+        """One session's proof is none for another."""
+        async with house.browser("platform-admin") as one, house.browser("platform-admin") as two:
+            theirs = await two.proof()
+
+            assert 403 == (await one.submit(f"{WORKSPACES}/do/stop", proof=theirs)).status_code
+
+    async def test_sign_in_form(self, house: House) -> None:
+        """The sign-in form is bound to the browser that opened it."""
+        token = await house.token()
+        async with house.browser() as one, house.browser() as two:
+            theirs = form_of(await two.open("/console/sign-in"), "/console/sign-in")
+            await one.open("/console/sign-in")
+            answer = await one.send("/console/sign-in", {**theirs, "token": token})
+
+        assert (403, False) == (answer.status_code, SESSION in answer.cookies)
+
+    @pytest.mark.parametrize(
+        ("content", "kind", "status"),
+        [
+            (b"a" * (3 * 1024 * 1024 + 1), "application/x-www-form-urlencoded", 413),
+            (b"{}", "application/json", 415),
+            (b"a=%ff", "application/x-www-form-urlencoded", 400),
+            (b"&".join(b"a=1" for _ in range(99)), "application/x-www-form-urlencoded", 400),
+        ],
+        ids=["large", "json", "not text", "many"],
+    )
+    async def test_broken(self, house: House, content: bytes, kind: str, status: int) -> None:
+        """What is no form of ours is refused before anything is done."""
+        async with house.browser("platform-admin") as browser:
+            answer = await browser.client.post(
+                f"{WORKSPACES}/do/stop",
+                content=content,
+                headers={"Origin": ORIGIN, "Content-Type": kind},
+            )
+
+        assert status == answer.status_code
+
+    async def test_session_ended(self, house: House) -> None:
+        """A form sent after the session ended is answered by the sign-in page, and does nothing."""
+        async with house.browser("platform-admin") as browser:
+            await browser.open(f"{WORKSPACES}/do/stop")
+            fields = form_of(browser.page, f"{WORKSPACES}/do/stop") if browser.page else {}
+            browser.client.cookies.clear()
+            answer = await browser.send(f"{WORKSPACES}/do/stop", fields)
+
+        workspace = await house.store.get(Workspace, WORKSPACE, ALICE.account)
+        assert (401, "Running") == (answer.status_code, workspace.spec.power)
+        assert "Your session has ended" in answer.text
+
+    async def test_theme(self, house: House) -> None:
+        """The theme is chosen by a form and kept in a cookie; nonsense is the automatic one."""
+        async with house.browser("support") as browser:
+            await browser.submit("/console/routes", "/console/theme", theme="dark")
+            dark = (await browser.open("/console")).text
+            await browser.submit("/console/routes", "/console/theme", theme='"><script>')
+            plain = (await browser.open("/console")).text
+
+        assert ('data-theme="dark"' in dark, 'data-theme="auto"' in plain) == (True, True)
+
+
+class TestHeaders:
+    async def test_everywhere(self, house: House) -> None:
+        """Every answer, whatever it is, has the policy and is not stored."""
+        async with house.browser() as stranger, house.browser("platform-admin") as browser:
+            answers = [await browser.open(path) for path in (*READ, *ACTIONS)]
+            answers += [
+                await stranger.open("/console/sign-in"),
+                await stranger.open("/console"),
+                await stranger.open("/console/live", **{"Sec-Fetch-Mode": "cors"}),
+                await browser.open("/console/nothing/at/all/here"),
+                await browser.open("/console/nothing"),
+                await browser.client.delete("/console"),
+                await browser.client.post("/console/theme", data={}),
+                await stranger.sign_in("wrong"),
+            ]
+
+        for answer in answers:
+            assert POLICY == answer.headers["content-security-policy"], answer.request.url
+            assert "no-store" == answer.headers["cache-control"]
+            assert "nosniff" == answer.headers["x-content-type-options"]
+            assert "same-origin" == answer.headers["referrer-policy"]
+
+    async def test_static(self, house: House) -> None:
+        """Our script and sheet are kept for ever under their digest, with the same policy."""
+        async with house.browser() as browser:
+            page = (await browser.open("/console/sign-in")).text
+            path = page.split('<script src="')[1].split('"')[0]
+            found, bare = await browser.open(path), await browser.open(path.split("?")[0])
+            missing = await browser.open("/console/static/app.py")
+
+        assert (200, 200, 404) == (found.status_code, bare.status_code, missing.status_code)
+        assert ("immutable" in found.headers["cache-control"], POLICY) == (
+            True,
+            found.headers["content-security-policy"],
+        )
+        assert "no-store" == bare.headers["cache-control"]
+
+    async def test_no_inline(self, house: House) -> None:
+        """No page has a script, a style or a handler in itself, nor names another host."""
+        async with house.browser("platform-admin") as browser:
+            pages = [(await browser.open(path)).text for path in (*READ, *ACTIONS)]
+
+        for page in pages:
+            assert " style=" not in page
+            assert "<style" not in page
+            assert " on" + "click" not in page
+            assert page.count("<script") == page.count('<script src="/console/static/') or (
+                "<!doctype" not in page
+            )
+
+
+async def _rows(house: House) -> list[object]:
+    rows = await house.store.database.fetch(
+        "SELECT uid, spec, annotations, deletion_timestamp FROM objects ORDER BY uid"
+    )
+    return list(rows)
+
+
+def _promote(auth: SupabaseAuth, email: str, role: str) -> None:
+    """What only the issuer's service role may write."""
+    user = next(user for user in auth.users.values() if user.email == email)
+    user.app_metadata = {**user.app_metadata, "invoker_role": role}
+
+
+async def _sign_in(house: House, email: str) -> str:
+    answer = await house.service.client.post(
+        "/api/auth/login", json={"email": email, "password": "correct horse"}
+    )
+    token: str = answer.json()["access_token"]
+    return token
