@@ -192,14 +192,12 @@ class Inquiry:
         return self._names[key]
 
     def _new(self, resource: Resource, asker: Asker) -> dict[str, Any]:
-        """An object that could be made."""
-        body: dict[str, Any] = {"apiVersion": resource.group_version, "kind": resource.kind}
-        name = self._name(resource, asker)
-        if name is None:
-            return body | _BODY
-        like: dict[str, Any] = self._admin.get(resource.path(asker.namespace, name)).json()
-        metadata = {"name": "new-one", "namespace": asker.namespace if resource.namespaced else ""}
-        return like | {"metadata": metadata, "status": {}}
+        """An object that could be made, with no more said than has to be."""
+        named: dict[str, Any] = {"apiVersion": resource.group_version, "kind": resource.kind}
+        if not resource.has_objects:
+            return named | _BODY
+        like = {made["kind"]: made for _, made in _objects(asker.namespace)}
+        return like.get(resource.kind, named) | {"metadata": {"name": "new-one"}}
 
 
 def table(inquiry: Inquiry) -> list[tuple[Resource, str, list[int]]]:
