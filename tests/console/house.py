@@ -160,3 +160,16 @@ async def opened(
             ],
         )
         yield House(app, desk, service)
+
+
+def text_of(answer: httpx.Response, id_: str = "main") -> str:
+    """The words of an element, without tags."""
+    found = re.search(rf'<(\w+)\b[^>]*\bid="{id_}".*?</\1>', answer.text, re.DOTALL)
+    assert found, f"no element {id_}"
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", found[0])).split())
+
+
+def names_of(answer: httpx.Response) -> list[str]:
+    """The names in a table's rows."""
+    rows = re.findall(r'<a data-open href="[^"]*">(.*?)</a>', answer.text)
+    return [unescape(row).partition("@")[0] for row in rows]

@@ -171,7 +171,7 @@ class TestYaml:
     def test_round_trip(self) -> None:
         """What is shown as YAML is read as the same JSON."""
         data: dict[str, Any] = {
-            "a": "yes", "b": "1.0", "c": None, "d": "x\ny\n", "e": ["1", 2, True], "f": {"é": "•••"},
+            "a": "yes", "b": "1.0", "c": None, "d": "x\ny\n", "e": ["1", 2, True], "f": {"é": "…"},
         }  # fmt: skip
 
         assert data == editing.parse(as_yaml(data))
