@@ -20,7 +20,7 @@ from api.kubernetes.served import Change, Wish
 from crds.errors import ConflictError, ExpiredError
 from crds.store import EventRecord, Store
 from tests.kubectl.binaries import AbsentError, kubectl
-from tests.kubernetes.doors import TABLE, Door
+from tests.kubernetes.doors import ACCOUNTS, TABLE, Door, account
 from tests.kubernetes.static_server import Asked, run, serving
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +32,13 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 UID = "6c0f9c34-0f3a-4a43-9d39-4f0c9c1a0c55"
 WISH = Wish(Identity("token:1:ops", "platform-admin"), "request")
+
+
+@pytest.fixture
+async def door(door: Door) -> Door:
+    """The door, with a namespace for events."""
+    await door.ask("POST", ACCOUNTS, account("alice"))
+    return door
 
 
 def recorded(
