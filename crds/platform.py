@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from crds.compute import CheckedSize, MachineSize, Region
-from crds.meta import READY, REASON, Column, Model, Resource, Scope, Status
+from crds.meta import READY, REASON, Column, Model, ObjectMeta, Resource, Scope, Status
 
 PLATFORM = "platform"
 
@@ -68,6 +68,12 @@ class PlatformStatus(Status):
     incident_message: str = ""
 
 
+def _the_one(metadata: ObjectMeta) -> ObjectMeta:
+    if metadata.name != PLATFORM:
+        raise ValueError(f"there is one, and its name is {PLATFORM!r}")
+    return metadata
+
+
 class Platform(Resource):
     """The installation."""
 
@@ -84,5 +90,6 @@ class Platform(Resource):
         REASON,
     )
 
+    metadata: Annotated[ObjectMeta, AfterValidator(_the_one)]
     spec: PlatformSpec = Field(default_factory=PlatformSpec)
     status: PlatformStatus = Field(default_factory=PlatformStatus)

@@ -54,7 +54,11 @@ from crds.errors import (
     StoreError,
 )
 
-METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+# Those that nothing takes are refused by us, in the words of everything else here.
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+
+log = structlog.get_logger(__name__)
 
 
 def build_kubernetes(main: Starlette, tracer: Tracer) -> Starlette:
@@ -97,6 +101,10 @@ async def _serve(request: Request) -> Response:
     except (psycopg.OperationalError, psycopg.errors.LockNotAvailable):
         message = "the database does not answer at present"
         return ApiError(503, "ServiceUnavailable", message, retry_after=2).response()
+    except Exception:
+        log.exception("request failed", path=request.url.path)
+        message = "Something went wrong on our side. It has been noted."
+        return ApiError(500, "InternalError", message).response()
 
 
 def _of_store(error: StoreError, served: Served | None, target: Target | None) -> Response:
@@ -160,6 +168,8 @@ async def _serve_target(
     except ApiError:
         return await _serve_path(request, door, identity)
     served = source.served
+    if target.name is not None and not target.name.isprintable():
+        raise not_found(served.qualified, "?")
     watch = request.method == "GET" and list_options(request).watch
     asked = target.attributes(target.verb(request.method, watch=watch))
     check(identity, served, asked)
@@ -225,7 +235,7 @@ async def _write(
         options.manager,
         target.subresource,
     )
-    writer = Writer(source, target.namespace or "", wish, options, now)
+    writer = Writer(source, door.namespaces, target.namespace or "", wish, options, now)
     written = await _written(request, door, writer, target)
     body = written.body
     if body.get("kind") == source.served.kind:

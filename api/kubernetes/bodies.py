@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -10,7 +12,12 @@ import yaml
 from starlette.requests import ClientDisconnect, Request
 
 from api.kubernetes import protobuf
-from api.kubernetes.errors import ApiError, bad_request, unsupported_media_type
+from api.kubernetes.errors import (
+    ApiError,
+    bad_request,
+    unprocessable,
+    unsupported_media_type,
+)
 from api.kubernetes.objects import METADATA
 from api.kubernetes.options import Validation
 from api.kubernetes.served import Json, Served
@@ -51,7 +58,7 @@ async def read_object(request: Request) -> tuple[Any, list[str]]:
     """The body as JSON, YAML or one of the protobuf messages that kubectl sends.
 
     Returns:
-        What it says, and the names of fields that it says twice.
+        What it says, and the paths of fields that it says twice.
 
     Raises:
         ApiError: 400, it cannot be read; 415, it is of another type.
@@ -59,59 +66,82 @@ async def read_object(request: Request) -> tuple[Any, list[str]]:
     data = await read(request)
     type_ = media_type(request)
     if type_ == PROTOBUF_TYPE:
-        return protobuf.decode(data), []
+        decoded = protobuf.decode(data)
+        return decoded, list(check_storable(decoded))
     return decode(data, type_)
 
 
 def decode(data: bytes, type_: str) -> tuple[Any, list[str]]:
-    """A body of JSON or YAML, and the names of fields that are there twice.
+    """A body of JSON or YAML, and the paths of fields that are there twice.
 
     Raises:
         ApiError: 400, it cannot be read; 415, it is of another type.
     """
-    twice: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> Json:
-        found: Json = {}
-        for name, value in pairs:
-            if name in found:
-                twice.append(name)
-            found[name] = value
-        return found
-
     try:
-        if type_ in YAML_TYPES:
+        if type_ in YAML_TYPES and not data.lstrip().startswith(b"{"):
+            decoded = yaml.safe_load(data)
+        elif type_ in (JSON_TYPE, *YAML_TYPES) or type_.endswith("+json"):
             # JSON is YAML, but Python's YAML is slow; most clients send JSON all the same.
-            decoded = (
-                json.loads(data, object_pairs_hook=unique)
-                if data.lstrip().startswith(b"{")
-                else yaml.safe_load(data)
-            )
-        elif type_ == JSON_TYPE or type_.endswith("+json"):
-            decoded = json.loads(data, object_pairs_hook=unique)
+            decoded = json.loads(data, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
         else:
-            raise unsupported_media_type(
-                f"the body of the request was in an unknown format: {type_[:100]}"
-            )
+            message = f"the body of the request was in an unknown format: {type_[:100]}"
+            raise unsupported_media_type(message)
     except (ValueError, yaml.YAMLError, RecursionError):
         raise bad_request("the body cannot be read: it is not well-formed") from None
-    _check_depth(decoded)
-    return decoded, twice
+    return decoded, list(check_storable(decoded))
 
 
-def _check_depth(value: Any, depth: int = 0) -> None:
+class _Pairs(dict[str, Any]):
+    """An object of JSON that knows which of its names were there twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(name for name, _ in pairs) if len(self) < len(pairs) else Counter[str]()
+        self.twice = {name for name, number in counts.items() if number > 1}
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def check_storable(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
+    """Have a value that the database can keep.
+
+    Yields:
+        The paths of fields that are there twice.
+
+    Raises:
+        ApiError: 400, it is nested too deeply; 422, it holds something else than JSON; the field
+            is named.
+    """
     if depth > MAX_DEPTH:
         raise bad_request(f"the body is nested deeper than {MAX_DEPTH}")
     if isinstance(value, Mapping):
         for key, each in value.items():
-            if not isinstance(key, str):
-                raise bad_request("keys must be strings")
-            _check_depth(each, depth + 1)
+            if not isinstance(key, str) or not _is_text(key):
+                raise unprocessable(path or "body", "keys must be text")
+            where = f"{path}.{key}" if path else key
+            if key in getattr(value, "twice", ()):
+                yield where
+            yield from check_storable(each, where, depth + 1)
     elif isinstance(value, list):
-        for each in value:
-            _check_depth(each, depth + 1)
-    elif value is not None and not isinstance(value, str | int | float | bool):
-        raise bad_request("the body holds a value that JSON does not have")
+        for number, each in enumerate(value):
+            yield from check_storable(each, f"{path}[{number}]", depth + 1)
+    elif problem := _problem(value):
+        raise unprocessable(path or "body", problem)
+
+
+def _problem(value: Any) -> str | None:
+    if isinstance(value, str):
+        return None if _is_text(value) else "must be text without NUL and lone surrogates"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "must be a finite number"
+    plain = value is None or isinstance(value, bool | int)
+    return None if plain else "is a value that JSON does not have; quote it"
+
+
+def _is_text(value: str) -> bool:
+    return "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def without_unknown(

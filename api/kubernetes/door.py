@@ -27,6 +27,7 @@ class Door:
 
     Attributes:
         api: What it shares with the product's API.
+        namespaces: Where namespaces are.
         aggregated: The aggregated discovery documents, by path.
         documents: Every other document about what is served, by path.
     """
@@ -34,9 +35,10 @@ class Door:
     def __init__(self, api: Api) -> None:
         self.api = api
         store, feed = api.store, api.feed
+        self.namespaces: Final = NamespaceSource(store, feed)
         sources: list[Source] = [
             *(RowSource(kind, store, feed) for kind in KINDS.values()),
-            NamespaceSource(store, feed),
+            self.namespaces,
             EventSource(store, feed),
             ServiceSource(feed),
             DefinitionSource(feed),

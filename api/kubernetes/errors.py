@@ -162,3 +162,10 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiErr
 def unsupported_media_type(message: str) -> ApiError:
     """415: the body's type is not taken."""
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def unprocessable(field: str, rule: str) -> ApiError:
+    """422: a value that no kind could keep."""
+    field = field[:200]
+    cause = StatusCause("FieldValueInvalid", rule, field)
+    return ApiError(422, "Invalid", f"{field}: Invalid value: {rule}", causes=[cause])

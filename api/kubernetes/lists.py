@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.kubernetes.errors import ApiError, bad_request, expired
-from api.kubernetes.objects import name_of
+from api.kubernetes.objects import name_of, parse_version
 from api.kubernetes.options import Form, ListOptions
 from api.kubernetes.selectors import Selector
 from api.kubernetes.served import Json, Served, Source
@@ -36,9 +36,12 @@ class Resume(NamedTuple):
         """
         try:
             version, namespace, name = json.loads(base64.urlsafe_b64decode(token + "=="))
-            return cls(int(version), str(namespace), str(name))
         except (ValueError, TypeError):
             raise bad_request("continue key is not valid") from None
+        texts = isinstance(namespace, str) and isinstance(name, str)
+        if not texts or not f"{namespace}{name}".isprintable():
+            raise bad_request("continue key is not valid")
+        return cls(parse_version(str(version)), namespace, name)
 
 
 class Listed(NamedTuple):
@@ -70,6 +73,8 @@ async def read_page(
         )
     found, version, more = await _collect(source, selector, options.limit, begun)
     if begun is not None:
+        if begun.version > version:
+            raise expired("The provided continue parameter is of a list that has not been yet.")
         version = begun.version
     _check_version(options, version)
     resume = Resume(version, *name_of(found[-1])) if more else None

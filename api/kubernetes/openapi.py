@@ -14,7 +14,7 @@ from api.kubernetes.served import Json, Served
 
 # Older clients look for the second version, and take none of it for nothing being served:
 # an empty document makes them go by discovery alone.
-V2: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 NO_MODELS: Final = b"\x0a\x032.0"
 JSON_TYPES: Final = ("application/json", "application/yaml")
 PATCH_TYPES: Final = (

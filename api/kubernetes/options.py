@@ -145,6 +145,8 @@ def _check(options: ListOptions) -> None:
             raise bad_request("sendInitialEvents requires resourceVersionMatch=NotOlderThan")
     elif options.match is not None and options.watch:
         raise bad_request("resourceVersionMatch is forbidden for watch without sendInitialEvents")
+    if options.match is not None and options.initial is None and options.version is None:
+        raise bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
     if options.resume and options.version:
         raise bad_request("resourceVersion is forbidden together with continue")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count
 from typing import Any, Final
 
-import jsonpatch
 from starlette.requests import Request
 
 from api.access import Attributes, allows
@@ -28,7 +30,6 @@ from api.kubernetes.errors import (
     conflict,
     method_not_allowed,
     not_found,
-    unsupported_media_type,
 )
 from api.kubernetes.objects import (
     check_envelope,
@@ -38,18 +39,17 @@ from api.kubernetes.objects import (
     version_of,
 )
 from api.kubernetes.options import WriteOptions
+from api.kubernetes.patches import APPLY, change_of
 from api.kubernetes.scale import scale_of, scaled
 from api.kubernetes.served import Json, Source, Wish
-from crds.errors import ConflictError, InvalidError
+from api.kubernetes.types import wrong_types
+from crds.clock import Clock
+from crds.errors import AlreadyExistsError, ConflictError, InvalidError
 from crds.managed_fields import ApplyConflictError, apply
 
-MERGE: Final = "application/merge-patch+json"
-PATCH: Final = "application/json-patch+json"
-APPLY: Final = "application/apply-patch+yaml"
-STRATEGIC: Final = "application/strategic-merge-patch+json"
-# The controllers write the same rows; more misses in a row than this are not chance.
-ATTEMPTS: Final = 10
-MAX_OPERATIONS: Final = 10_000
+# A write that names no version must not fail because others write the same object.
+PATIENCE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Writer:
 
     Attributes:
         source: What is written to.
+        namespaces: Where namespaces are.
         namespace: Of the request's path; empty for cluster kinds.
         wish: Who writes, and how.
         options: The request's options.
@@ -80,6 +81,7 @@ class Writer:
     """
 
     source: Source
+    namespaces: Source
     namespace: str
     wish: Wish
     options: WriteOptions
@@ -98,6 +100,7 @@ class Writer:
         check_metadata(self.source.served, body["metadata"])
         if body["metadata"].get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
+        await self._check_namespace()
         return Written(await self.source.create(body, self.wish), 201, warnings)
 
     async def replace(self, request: Request, name: str) -> Written:
@@ -125,7 +128,9 @@ class Writer:
         type_, data = media_type(request), await read(request)
         if type_ == APPLY:
             return await self._apply(name, *decode(data, type_))
-        change = _change(type_, decode(data, type_)[0], strategic=self.source.served.model is None)
+        change = change_of(
+            type_, decode(data, type_)[0], strategic=self.source.served.model is None
+        )
         if self.wish.subresource == "scale":
             scale = self._scaled
             return await self._revise(
@@ -148,8 +153,7 @@ class Writer:
             ApiError: It is not there, or the options cannot be followed.
             StoreError: A precondition does not hold.
         """
-        options, dry_run = await self._delete_options(request)
-        wish = replace(self.wish, dry_run=self.wish.dry_run or dry_run)
+        options, wish = await self._delete_options(request)
         return await self._delete(await self._read(name), wish, options)
 
     async def delete_each(self, request: Request, objects: Sequence[Json]) -> Written:
@@ -158,8 +162,7 @@ class Writer:
         Raises:
             ApiError: The options cannot be followed.
         """
-        options, dry_run = await self._delete_options(request)
-        wish = replace(self.wish, dry_run=self.wish.dry_run or dry_run)
+        options, wish = await self._delete_options(request)
         for obj in objects:
             await self._delete(obj, wish, options)
         served = self.source.served
@@ -183,7 +186,7 @@ class Writer:
             return Written(left)
         return Written(_success(served.plural, served.group, name, old["metadata"]["uid"]))
 
-    async def _delete_options(self, request: Request) -> tuple[Json, bool]:
+    async def _delete_options(self, request: Request) -> tuple[Json, Wish]:
         body: Any = {}
         data = await read(request)
         if data:
@@ -197,7 +200,12 @@ class Writer:
                 "propagationPolicy must be Background or Foreground: "
                 "what an object owns outside goes with it and cannot be orphaned"
             )
-        return body, "All" in (body.get("dryRun") or [])
+        dry_run = body.get("dryRun") or []
+        if dry_run not in ([], ["All"]):
+            raise bad_request("dryRun must be a list of nothing but All")
+        if not isinstance(body.get("preconditions") or {}, dict):
+            raise bad_request("preconditions must be an object")
+        return body, replace(self.wish, dry_run=self.wish.dry_run or bool(dry_run))
 
     async def _apply(self, name: str, config: Any, twice: list[str]) -> Written:
         """Server-side apply."""
@@ -212,11 +220,11 @@ class Writer:
         if config["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         check_metadata(served, config["metadata"])
-        for _ in range(ATTEMPTS):
+        async for _ in _attempts():
             old = await self._find(name)
             try:
                 written = await self._merge(old, config)
-            except ConflictError:
+            except (ConflictError, AlreadyExistsError):
                 continue
             return Written(written, 200 if old else 201, warnings)
         raise conflict(served.qualified, name, "it moved at every attempt; try again")
@@ -245,6 +253,7 @@ class Writer:
         wish = replace(self.wish, applied=True)
         if old is None:
             self._check_may_create(config["metadata"]["name"])
+            await self._check_namespace()
             return await self.source.create(merged, wish)
         return await self.source.replace(merged, old, wish)
 
@@ -256,10 +265,17 @@ class Writer:
         if not allows(self.wish.identity, asked):
             raise refusal(self.wish.identity, served, asked)
 
+    async def _check_namespace(self) -> None:
+        """A mistyped namespace must not make an object that nobody owns."""
+        if self.source.served.namespaced and self.source.served.model is not None:
+            found, _ = await self.namespaces.snapshot(None, self.namespace)
+            if not found:
+                raise not_found("namespaces", self.namespace)
+
     async def _revise(self, name: str, change: Callable[[Json], Json]) -> Written:
         """Change what is there; once more when it moved, unless a version was named."""
         served = self.source.served
-        for _ in range(ATTEMPTS):
+        async for _ in _attempts():
             old = await self._read(name)
             body = change(old)
             expected = version_of(body["metadata"])
@@ -283,7 +299,10 @@ class Writer:
     def _judged(self, body: Any, name: str, twice: list[str]) -> tuple[Json, list[str]]:
         served = self.source.served
         body = check_envelope(served, body, self.namespace, name)
-        return without_unknown(served, body, twice, self.options.validation)
+        body, warnings = without_unknown(served, body, twice, self.options.validation)
+        if causes := list(wrong_types(body, served.schema)):
+            raise rejected(served, str(body["metadata"].get("name", "")), causes)
+        return body, warnings
 
     def _scaled(self, old: Json, body: Any) -> Json:
         return scaled(self.source.served, self._model(), old, body)
@@ -302,67 +321,19 @@ class Writer:
         return found
 
 
+async def _attempts() -> AsyncIterator[int]:
+    """Tries at writing what others write too: jittered, and over within a few seconds."""
+    deadline = Clock.monotonic() + PATIENCE_SECONDS
+    for attempt in count():
+        yield attempt
+        if Clock.monotonic() >= deadline:
+            return
+        await asyncio.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
+
+
 _MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
-
-
-def _change(type_: str, patch: Any, *, strategic: bool) -> Callable[[Json], Json]:
-    """What a patch does to an object.
-
-    Raises:
-        ApiError: 415, it is of another type; 400, it is no patch of its type.
-    """
-    if type_ == MERGE or (type_ == STRATEGIC and strategic):
-        if not isinstance(patch, dict):
-            raise bad_request("a merge patch must be an object")
-        return lambda old: merged(old, patch)
-    if type_ == PATCH:
-        return lambda old: _patched(old, patch)
-    raise unsupported_media_type(
-        "the body of the request was in an unknown format - accepted media types include: "
-        f"{PATCH}, {MERGE}, {APPLY}"
-    )
-
-
-def merged(old: Any, patch: Any) -> Any:
-    """A JSON merge patch's result (RFC 7386)."""
-    if not isinstance(patch, dict):
-        return patch
-    new = dict(old) if isinstance(old, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            new.pop(name, None)
-        else:
-            new[name] = merged(new.get(name), value)
-    return new
-
-
-def _patched(old: Json, patch: Any) -> Json:
-    if not isinstance(patch, list) or len(patch) > MAX_OPERATIONS:
-        raise bad_request(f"a JSON patch must be a list of at most {MAX_OPERATIONS} operations")
-    try:
-        new = jsonpatch.apply_patch(old, patch)
-    except jsonpatch.JsonPatchTestFailed as error:
-        raise ApiError(
-            422, "Invalid", f"the server rejected our request: {_first(error)}"
-        ) from None
-    except (
-        jsonpatch.JsonPatchException,
-        jsonpatch.JsonPointerException,
-        TypeError,
-        KeyError,
-    ) as error:
-        raise ApiError(
-            422, "Invalid", f"the JSON patch cannot be applied: {_first(error)}"
-        ) from None
-    if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
-        raise bad_request("the patch leaves no object with metadata")
-    return new
-
-
-def _first(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
 
 
 def _apply_conflict(error: ApplyConflictError) -> ApiError:

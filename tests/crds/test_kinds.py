@@ -54,7 +54,7 @@ BAD = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_good_object_survives_json(kind: str) -> None:
     """What is stored is what was wished."""
-    made = KINDS[kind].parse({"metadata": {"name": "x"}, "spec": GOOD[kind]})
+    made = KINDS[kind].parse({"metadata": {"name": "platform"}, "spec": GOOD[kind]})
     again = KINDS[kind].parse(made.to_json())
 
     assert made == again
@@ -64,7 +64,7 @@ def test_a_good_object_survives_json(kind: str) -> None:
 def test_every_illegal_value_names_its_field(kind: str, change: dict[str, Any], field: str) -> None:
     """One clear cause with the field's path as the user wrote it."""
     with pytest.raises(InvalidError) as caught:
-        KINDS[kind].parse({"metadata": {"name": "x"}, "spec": {**GOOD[kind], **change}})
+        KINDS[kind].parse({"metadata": {"name": "platform"}, "spec": {**GOOD[kind], **change}})
 
     assert [field] == [cause.field for cause in caught.value.causes]
 

@@ -57,7 +57,8 @@ class Door:
         return await self.ask("PATCH", path, patch, headers=headers, **more)
 
     async def workspace(self, namespace: str = "alice", **spec: Any) -> Json:
-        """Make a workspace."""
+        """Make a workspace, with its account."""
+        await self.ask("POST", ACCOUNTS, account(namespace))
         made = await self.ask(
             "POST", WORKSPACES.format(namespace), workspace(namespace=namespace, **spec)
         )

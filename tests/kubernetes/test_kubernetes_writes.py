@@ -1,5 +1,6 @@
 """Creating, replacing, patching, applying, scaling and deleting through the door."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -82,6 +83,7 @@ async def test_bad_patches_name_field_and_rule_and_change_nothing(
 
 async def test_unknown_fields_are_warned_of_or_ignored(door: Door) -> None:
     """The client decides what a field that the kind does not have leads to."""
+    await door.ask("POST", ACCOUNTS, account("alice"))
     body = workspace()
     body["spec"]["colour"] = "red"
     warned = await door.ask("POST", f"{HERE}?dryRun=All", body)
@@ -133,6 +135,7 @@ async def test_apply_conflicts_over_a_field_that_another_manager_changed(door: D
 
 async def test_apply_creates_and_gives_up_what_is_left_out(door: Door) -> None:
     """Applying makes a missing object; a field left out later goes back to its default."""
+    await door.ask("POST", ACCOUNTS, account("alice"))
     config = workspace(power="Stopped", region="ams")
     made = await door.patch(f"{MAIN}?fieldManager=ci", config, "apply-patch+yaml")
     del config["spec"]["region"], config["spec"]["power"]
@@ -160,6 +163,7 @@ async def test_scaling_starts_and_stops(door: Door) -> None:
 
 async def test_deletion_heeds_preconditions_and_finalizers(door: Door) -> None:
     """An object with a finalizer stays and says so; a wrong uid deletes nothing."""
+    await door.ask("POST", ACCOUNTS, account("alice"))
     body = workspace()
     body["metadata"]["finalizers"] = ["example.com/hold"]
     made = (await door.ask("POST", HERE, body)).json()
@@ -234,3 +238,24 @@ async def test_bodies_that_cannot_be_read_are_refused(
     answer = await door.client.post(HERE, content=body, headers=headers)
 
     assert (code, "Status") == (answer.status_code, answer.json()["kind"])
+
+
+async def test_a_mistyped_namespace_makes_nothing(door: Door) -> None:
+    """An object is not made where nobody could own it."""
+    answer = await door.ask("POST", WORKSPACES.format("nobody"), workspace(namespace="nobody"))
+
+    assert (404, 'namespaces "nobody" not found') == (
+        answer.status_code,
+        answer.json()["message"],
+    )
+
+
+async def test_patches_without_a_version_do_not_fail_for_company(door: Door) -> None:
+    """Many who change one object at once all succeed: nobody named a version."""
+    await door.workspace()
+    patches = [{"metadata": {"labels": {f"l{number}": "1"}}} for number in range(24)]
+    answers = await asyncio.gather(*(door.patch(MAIN, each) for each in patches))
+    after = (await door.ask("GET", MAIN)).json()
+
+    assert {200} == {answer.status_code for answer in answers}
+    assert {f"l{number}" for number in range(24)} == after["metadata"]["labels"].keys()
