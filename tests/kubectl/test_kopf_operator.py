@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 OPERATOR: Final = Path(__file__).with_name("operator_of_workspaces.py")
 ACT_SECONDS: Final = 20
+HANDLED: Final = "kopf.zalando.org/last-handled-configuration"
 _GROUP: Final = "/apis/invoker.dev/v1"
 
 
@@ -77,6 +78,10 @@ class Operator:
     def until_annotated(self, name: str, key: str, value: str) -> None:
         """Wait until the operator has written an annotation."""
         eventually(lambda: self.annotation(name, key) == value, within=ACT_SECONDS)
+
+    def until_done(self, name: str) -> None:
+        """Wait until the operator has noted that it has handled everything."""
+        eventually(lambda: self.annotation(name, HANDLED), within=ACT_SECONDS)
 
     def reasons(self) -> set[str]:
         """The reasons of the namespace's events."""
@@ -149,7 +154,8 @@ def test_an_operator_catches_up_with_what_happened_while_it_was_down(operator: O
     with operator.running():
         operator.make("main")
         operator.until_annotated("main", "example.com/greeted", "yes")
-        operator.until_annotated("quiet", "example.com/greeted", "yes")
+        operator.until_done("main")
+        operator.until_done("quiet")
     before = operator.call("GET", f"{operator.workspaces}/quiet")
     operator.resize("main", 9)
     with operator.running():

@@ -30,9 +30,9 @@ CONVERGING: Final = Topic(
             exactly="$ns",
         ),
         Step(
-            command="events -n $ns --for workspaces.invoker.dev/main",
-            guarantee="what happened is told in events",
-            prints=(r"^LAST SEEN +TYPE +REASON",),
+            command="events -n $ns --for machines.invoker.dev/main",
+            guarantee="what happened outside is told in events",
+            prints=(r"Normal +Created +Machine/main",),
         ),
         Step(
             command="scale ws main -n $ns --replicas=0",
