@@ -157,7 +157,7 @@ MUTANTS: dict[str, Mutant] = {
     "random-app-name": Mutant(
         "an app's name does not tell whose it is",
         replaced("controller.machine.names.app_name", mutations.any_app_name),
-        (Run("sleep_and_wake"),),
+        (Run("late_leftovers"),),
     ),
     "stale-list-believed": Mutant(
         "a list's silence is believed at once",
