@@ -201,7 +201,8 @@ class Answering:
 def _chosen(handlers: Mapping[str, H], method: str) -> H:
     handler = handlers.get(method)
     if handler is None:
-        raise Refusal(405, "This page takes no such request", f"It takes {', '.join(handlers)}.")
+        allow = ", ".join(handlers)
+        raise Refusal(405, "This page takes no such request", f"It takes {allow}.", allow=allow)
     return handler
 
 

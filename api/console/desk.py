@@ -7,12 +7,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import httpx
 from pydantic import SecretStr
 
 from api.access import Authenticator
 from api.console.controllers import Controllers
 from api.console.limits import Attempts, Streams
 from api.console.rendering import Templates
+from api.console.surveys import Surveys
 from api.console.visitors import Sessions
 from api.kubernetes.feed import Feed
 from crds.meta import Key
@@ -35,7 +37,7 @@ class Desk:
         store: The rows.
         sessions: Who is signed in.
         follow: Tells which objects change.
-        controllers: What the controllers tell of themselves.
+        surveys: The fleet at a glance.
         templates: The pages' forms.
         attempts: Failed sign-ins.
         streams: Open streams.
@@ -44,7 +46,7 @@ class Desk:
     store: Store
     sessions: Sessions
     follow: Follow
-    controllers: Controllers
+    surveys: Surveys
     templates: Templates
     attempts: Attempts
     streams: Streams
@@ -58,6 +60,7 @@ class Desk:
         *,
         metrics_urls: Sequence[str] = (),
         metrics_token: SecretStr | None = None,
+        metrics: httpx.AsyncBaseTransport | None = None,
     ) -> Desk:
         """Lay it out.
 
@@ -67,12 +70,13 @@ class Desk:
             feed: The one reader of the log.
             metrics_urls: Where the controllers' metrics are.
             metrics_token: What has to be shown there.
+            metrics: How they are reached; sockets when left out.
         """
         return cls(
             store,
             Sessions(store, authenticator),
             _following(feed),
-            Controllers(metrics_urls, metrics_token),
+            Surveys(store, Controllers(metrics_urls, metrics_token, metrics)),
             Templates(),
             Attempts(),
             Streams(),

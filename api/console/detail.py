@@ -15,8 +15,8 @@ from api.console.desk import Desk
 from api.console.differences import Change, changes
 from api.console.masking import masked
 from api.console.objects import Found, find
-from api.console.overview import platform_spec
 from api.console.rendering import Rendering
+from api.console.surveys import platform_spec
 from api.console.visitors import Visitor
 from crds.compute import monthly_cost_usd
 from crds.errors import InvalidError

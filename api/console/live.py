@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 # At most four batches a second; what happens in between goes with the next.
 GAP_SECONDS: Final = 0.25
+# After a look of one second at least so many pass: one page costs the database but a part of it.
+REST_PER_LOOK: Final = 4.0
 HEARTBEAT_SECONDS: Final = 15.0
 CHECK_SECONDS: Final = 30.0
 RETRY_MILLISECONDS: Final = 2000
@@ -129,6 +131,7 @@ async def updates(
     shown: dict[str, str] = {}
     checked = told = Clock.monotonic()
     while not waker.ended:
+        begun = Clock.monotonic()
         rendering = await _rendered(view)
         if rendering is not None:
             digests = rendering.digests()
@@ -150,7 +153,8 @@ async def updates(
             if not await _allowed(alive):
                 yield b"event: end\ndata: session\n\n"
                 return
-        await asyncio.sleep(GAP_SECONDS)
+        # A page that takes long to look at is looked at less often.
+        await asyncio.sleep(max(GAP_SECONDS, (now - begun) * REST_PER_LOOK))
         await waker.wait(view.period)
     yield b"event: again\ndata: restart\n\n"
 

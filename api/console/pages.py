@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from mimetypes import guess_type
 from typing import Final
 
@@ -17,17 +16,15 @@ from api.console.addresses import PATH, object_path
 from api.console.desk import Desk
 from api.console.detail import ObjectView
 from api.console.objects import named
-from api.console.overview import FleetView
-from api.console.rendering import Rendering, as_yaml
+from api.console.rendering import as_yaml
 from api.console.rendering import query as query_of
-from api.console.visitors import Visitor
+from api.console.views import FleetView, TableView
 from api.console.web import Visit, gone_by, missing
-from crds.meta import Key, Resource
+from crds.meta import Resource
 from crds.registry import KINDS
 
 # Static files are asked for by the digest of their content.
 FOR_EVER: Final = "public, max-age=31536000, immutable"
-TABLE_PERIOD_SECONDS: Final = 15.0
 FOUND_OF_A_KIND: Final = 8
 DONE: Final[Mapping[str, str]] = {
     "edit": "The object was saved.",
@@ -35,48 +32,10 @@ DONE: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TableView:
-    """A table's page.
-
-    Attributes:
-        desk: What the console works with.
-        visitor: Who looks.
-        kind: Of which kind.
-        query: What is asked.
-    """
-
-    desk: Desk
-    visitor: Visitor
-    kind: type[Resource]
-    query: tables.Query
-    period: float = TABLE_PERIOD_SECONDS
-
-    def concerns(self, key: Key) -> bool:
-        """Whether a change of an object may show: its own, or the e-mail beside it."""
-        return key.kind in (self.kind.KIND, "Account")
-
-    async def render(self) -> Rendering:
-        """The page's regions, each row one."""
-        table = await tables.read(self.desk.store, self.kind, self.query)
-        region = self.desk.templates.region
-        shared = {
-            "kind": self.kind,
-            "columns": tables.columns(self.kind, wide=self.query.wide),
-            "query_of": self.query,
-            "base": f"{PATH}/{self.kind.PLURAL}",
-        }
-        rows = {row.id: region("table/row.html", row.id, row=row, **shared) for row in table.rows}
-        rest = {
-            part: region(f"table/{part}.html", part, table=table, **shared)
-            for part in ("phases", "summary")
-        }
-        return Rendering({**rest, **rows}, {"rows": list(rows)})
-
-
 async def fleet(visit: Visit) -> Response:
     """The fleet at a glance."""
-    rendering = await FleetView(visit.desk, visit.visitor).render()
+    # Whoever loads the page sees what they have just done.
+    rendering = await FleetView(visit.desk, visit.visitor, fresh=0.0).render()
     return visit.page(
         "fleet.html", rendering=rendering, stream=f"{PATH}/live?at={rendering.fingerprint}"
     )

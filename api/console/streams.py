@@ -11,8 +11,8 @@ from api.console.detail import ObjectView
 from api.console.limits import TooManyStreamsError
 from api.console.live import View, Waker, updates
 from api.console.objects import named
-from api.console.overview import FleetView
 from api.console.pages import table_view
+from api.console.views import FleetView
 from api.console.web import Visit
 
 HEADERS = {

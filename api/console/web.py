@@ -47,15 +47,19 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, and not every one is 
         status: The HTTP status.
         title: What it is, in a few words.
         text: What to do about it.
-        retry_after: Seconds after which to try again.
+        headers: Headers of the answer.
     """
 
-    def __init__(self, status: int, title: str, text: str, *, retry_after: int = 0) -> None:
+    def __init__(
+        self, status: int, title: str, text: str, *, retry_after: int = 0, allow: str = ""
+    ) -> None:
         super().__init__(title)
         self.status = status
         self.title = title
         self.text = text
-        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
+        if allow:
+            self.headers["Allow"] = allow
 
 
 class SignInNeededError(Exception):
@@ -147,8 +151,7 @@ def refuse(
     response = page(
         request, desk, "refusal.html", refusal.status, visitor=visitor, refusal=refusal, kept=kept
     )
-    if refusal.retry_after:
-        response.headers["Retry-After"] = str(refusal.retry_after)
+    response.headers.update(refusal.headers)
     return response
 
 

@@ -16,7 +16,6 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from api.console.app import routes
-from api.console.controllers import Controllers
 from api.console.desk import Desk
 from api.metrics import Metrics
 from api.observe import Observed
@@ -139,15 +138,8 @@ async def opened(
     """Run the console on a database."""
     async with serving(database_url, **changes) as service:
         api = service.api
-        made = Desk.of(api.store, api.authenticator, api.feed)
-        desk = Desk(
-            made.store,
-            made.sessions,
-            made.follow,
-            Controllers(metrics_urls, transport=metrics),
-            made.templates,
-            made.attempts,
-            made.streams,
+        desk = Desk.of(
+            api.store, api.authenticator, api.feed, metrics_urls=metrics_urls, metrics=metrics
         )
         app = Starlette(
             routes=routes(lambda _: desk),

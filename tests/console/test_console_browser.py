@@ -224,6 +224,23 @@ async def test_without_scripts(house: House) -> None:
     assert ("Live updates need JavaScript", "dark") == (told, theme)
 
 
+async def test_led_here(house: House) -> None:
+    """A link on another site leads to the page although the browser keeps the cookie back at first.
+
+    Slow: a browser starts.
+    """
+    async with town(house) as shown:
+        link = f'<!doctype html><title>chat</title><a href="{shown.origin}{WORKSPACES}">look</a>'
+        await shown.page.route(
+            "http://chat.example/", lambda route: route.fulfill(body=link, content_type="text/html")
+        )
+        await shown.page.goto("http://chat.example/")
+        await shown.page.get_by_role("link", name="look").click()
+        await shown.page.get_by_role("heading", level=1, name="Workspace alice").wait_for()
+
+    assert [] == shown.complaints
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "phone-dark"])
 async def test_accessible(house: House, look: str) -> None:
     """Axe finds no violation of WCAG 2.2 AA on any page, and no page is wider than its screen.

@@ -30,7 +30,7 @@ def _actor(subject: str = "token:0:cli") -> Actor:
 
 class TestObjects:
     async def test_everything(self, house: House) -> None:
-        """Retry, intent, differences, conditions, relatives, cost, heartbeat, trace: all is shown."""
+        """Retry, intent, differences, conditions, relatives, cost, heartbeat and trace."""
         jonas = citizens(house.store.clock.now())[9]
         await settle(house.store, [jonas])
         await warn(house.store, jonas, "NoCapacity", "insufficient memory", 4)
@@ -97,7 +97,8 @@ class TestObjects:
         await warn(house.store, ALICE, HOSTILE, HOSTILE)
         paths = [
             "/console", "/console/workspaces?wide=1", "/console/accounts?wide=1", WORKSPACES,
-            MACHINE, ACCOUNT, f"{ACCOUNT}/edit", f"{ACCOUNT}/do/quarantine", f"/console/find?q={HOSTILE}",
+            MACHINE, ACCOUNT, f"{ACCOUNT}/edit", f"{ACCOUNT}/do/quarantine",
+            f"/console/find?q={HOSTILE}",
             f"/console/workspaces?q={HOSTILE}&phase={HOSTILE}",
         ]  # fmt: skip
         async with house.browser("platform-admin") as browser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -82,10 +83,9 @@ class TestStreams:
         """A phase change arrives as one row and the numbers beside it; nothing else is sent."""
         await settle(house.store, [ALICE, BRUNO])
         async with house.browser("support") as browser:
-            page = (await browser.open("/console/workspaces")).text
-            at = page.split("?at=")[1].split('"')[0]
-            stream = Stream(house, browser, "/console/live/workspaces", f"at={at}")
+            stream = Stream(house, browser, "/console/live/workspaces")
             head, retry = await stream.next(), await stream.next()
+            await stream.patch()
             await phase(house.store, ALICE, "Crashed")
             data = await stream.patch()
             await stream.close()

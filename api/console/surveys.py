@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -11,14 +12,12 @@ from psycopg.rows import DictRow
 
 from api.console.addresses import object_path
 from api.console.controllers import Controllers
-from api.console.desk import Desk
 from api.console.masking import masked_text
-from api.console.rendering import Rendering
 from api.console.tables import UNCONVERGED
-from api.console.visitors import Visitor
+from crds.clock import Clock
 from crds.errors import InvalidError, NotFoundError
 from crds.fleet import Tally, tally
-from crds.meta import Key, Resource
+from crds.meta import Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
 from crds.registry import KINDS
 from crds.store import EventRecord, Store
@@ -26,8 +25,7 @@ from crds.store import EventRecord, Store
 WARNINGS: Final = 8
 OLDEST: Final = 6
 WINDOW_MINUTES: Final = 60
-PERIOD_SECONDS: Final = 5.0
-PARTS: Final = ("incident", "numbers", "kinds", "waiting", "queues", "providers", "warnings")
+TIMES_FRESH_SECONDS: Final = 15.0
 
 
 class KindCount(NamedTuple):
@@ -86,45 +84,58 @@ class Warned(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class FleetView:
-    """The first page.
+class Surveys:
+    """Surveys of the whole fleet, shared by everybody who looks at about the same time.
 
-    Attributes:
-        desk: What the console works with.
-        visitor: Who looks.
+    Args:
+        store: The rows.
+        controllers: What the controllers tell.
     """
 
-    desk: Desk
-    visitor: Visitor
-    period: float = PERIOD_SECONDS
+    def __init__(self, store: Store, controllers: Controllers) -> None:
+        self._store = store
+        self._controllers = controllers
+        self._lock = asyncio.Lock()
+        self._survey: dict[str, Any] = {}
+        self._read_at = -math.inf
+        self._times: DictRow = {}
+        self._times_read_at = -math.inf
 
-    def concerns(self, key: Key) -> bool:
-        """Everything shows here."""
-        del key
-        return True
+    async def newest(self, fresh: float = 0.0) -> dict[str, Any]:
+        """Everything that the first page shows.
 
-    async def render(self) -> Rendering:
-        """The page's regions."""
-        known = await survey(self.desk.store, self.desk.controllers)
-        region = self.desk.templates.region
-        return Rendering({part: region(f"fleet/{part}.html", part, **known) for part in PARTS})
+        Args:
+            fresh: Seconds that it may be old.
+        """
+        asked = Clock.monotonic()
+        async with self._lock:
+            if self._read_at < asked - fresh:
+                begun = Clock.monotonic()
+                self._survey = await self._read()
+                self._read_at = begun
+            return self._survey
 
+    async def _read(self) -> dict[str, Any]:
+        store = self._store
+        platform, counts = await platform_spec(store), await count(store)
+        spend = await tally(store, platform)
+        unconverged = sum(each.unconverged for each in counts)
+        return {
+            "counts": counts,
+            "convergence": await convergence(store, unconverged, await self._newest_times()),
+            "platform": platform,
+            "spend": spend,
+            "left": _left(platform, spend),
+            "told": await self._controllers.tell(),
+            "warnings": await warnings(store),
+        }
 
-async def survey(store: Store, controllers: Controllers) -> dict[str, Any]:
-    """Everything that the first page shows."""
-    platform = await platform_spec(store)
-    counts = await count(store)
-    spend = await tally(store, platform)
-    return {
-        "counts": counts,
-        "convergence": await convergence(store, sum(each.unconverged for each in counts)),
-        "platform": platform,
-        "spend": spend,
-        "left": _left(platform, spend),
-        "told": await controllers.tell(),
-        "warnings": await warnings(store),
-    }
+    async def _newest_times(self) -> DictRow:
+        """An hour of the log is much to read: not at every look."""
+        now = Clock.monotonic()
+        if now - self._times_read_at >= TIMES_FRESH_SECONDS:
+            self._times, self._times_read_at = await times_to_ready(self._store), now
+        return self._times
 
 
 async def platform_spec(store: Store) -> PlatformSpec:
@@ -157,7 +168,7 @@ def _counted(kind: type[Resource], rows: Sequence[DictRow]) -> KindCount:
     )
 
 
-async def convergence(store: Store, unconverged: int) -> Convergence:
+async def convergence(store: Store, unconverged: int, times: DictRow) -> Convergence:
     """What waits, and how long what became ready lately had waited."""
     waiting = await store.database.fetch(
         "SELECT o.kind, o.namespace, o.name, o.status, a.spec->>'email' AS email, "  # noqa: S608 - the same
@@ -169,7 +180,6 @@ async def convergence(store: Store, unconverged: int) -> Convergence:
         f"WHERE {UNCONVERGED} ORDER BY since, o.kind, o.namespace, o.name LIMIT %s",
         OLDEST,
     )
-    times = await _times(store)
     return Convergence(
         unconverged,
         [_waiting(row) for row in waiting],
@@ -179,7 +189,7 @@ async def convergence(store: Store, unconverged: int) -> Convergence:
     )
 
 
-async def _times(store: Store) -> DictRow:
+async def times_to_ready(store: Store) -> DictRow:
     """Of every turn to Ready in the log's last hour: how long before that it had not been.
 
     Both ends are the controllers' word, so no two clocks are compared.
