@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crds.clock import Clock
+
+log = structlog.get_logger(__name__)
 
 # Sign-up hashes a password and may send a mail: it takes its time.
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 API_VERSION: Final = "2024-01-01"
+# The names of its endpoints in the log.
+OPERATIONS: Final = {
+    "/signup": "auth.sign_up",
+    "/token": "auth.token",
+    "/logout": "auth.sign_out",
+    "/.well-known/jwks.json": "auth.keys",
+}
 
 # Servers before error codes existed said it in words only.
 CODES_BY_WORDS: Final = {
@@ -143,15 +155,39 @@ class Supabase:
         headers = {"apikey": self.anon_key, "X-Supabase-Api-Version": API_VERSION}
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer}"
+        started = Clock.monotonic()
         try:
             answer = await self.client.request(method, path, headers=headers, **how)
         except httpx.HTTPError as error:
             # Its text may hold the address with credentials: only the kind of failure is told.
+            _tell(method, path, started, error=type(error).__name__)
             raise AuthUnavailableError(type(error).__name__) from None
+        _tell(method, path, started, answer)
         body = _json(answer)
         if answer.is_success:
             return body
         raise _error(answer, body)
+
+
+def _tell(
+    method: str,
+    path: str,
+    started: float,
+    answer: httpx.Response | None = None,
+    error: str | None = None,
+) -> None:
+    """A line for each call, as the controller has them (docs/observability.md)."""
+    failed = answer is None or answer.is_error
+    (log.info if method != "GET" or failed else log.debug)(
+        "provider call",
+        provider="supabase",
+        operation=OPERATIONS[path],
+        status=None if answer is None else answer.status_code,
+        seconds=round(Clock.monotonic() - started, 4),
+        attempt=1,
+        provider_request_id=None if answer is None else answer.headers.get("sb-request-id"),
+        error=error,
+    )
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

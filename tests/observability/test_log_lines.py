@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 
+from api import supabase
 from controller.engine import Controller, Request
 from controller.providers import Call, Gear, ProviderError, http
 from crds.logs import LogLevel, configure
@@ -190,3 +193,35 @@ def test_debugging_ours_leaves_the_libraries_quiet(capsys: pytest.CaptureFixture
     logging.getLogger("invoker.x").debug("ours")
 
     assert ["ours"] == [line["event"] for line in lines(capsys)]
+
+
+def test_calls_of_supabase_are_told_without_passwords(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API's own provider has its lines, whether it answers, refuses or is away."""
+    configure("json")
+    monkeypatch.setattr(supabase, "log", structlog.get_logger("api.supabase"))
+    refusal = httpx.Response(400, json={"error_code": "x"})
+    replies: Iterator[httpx.Response | Exception] = iter([refusal, httpx.ConnectError("hunter2")])
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        reply = next(replies)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def main() -> None:
+        client = supabase.Supabase.at("http://s", "anon-key-of-it", httpx.MockTransport(answer))
+        for _ in range(2):
+            with contextlib.suppress(supabase.AuthError, supabase.AuthUnavailableError):
+                await client.sign_in("alice@example.com", "hunter2")
+        await client.aclose()
+
+    run(main, limit_seconds=60)
+
+    text = capsys.readouterr().err
+    told = [json.loads(line) for line in text.splitlines()]
+    assert [("auth.token", 400, None), ("auth.token", None, "ConnectError")] == [
+        (line["operation"], line.get("status"), line.get("error")) for line in told
+    ]
+    assert [word for word in ("hunter2", "alice@", "anon-key") if word in text] == []
