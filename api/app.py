@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import context, openapi
+from api.console import app as console
+from api.console.desk import Desk
 from api.keys import KeysUnavailableError
 from api.metrics import Metrics
 from api.observe import TEMPLATE, Observed
@@ -50,12 +52,19 @@ def build(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with context.opened(settings, transport=transport, clock=clock) as api:
             app.state.api = api
+            app.state.desk = Desk.of(
+                api.store,
+                api.authenticator,
+                api.feed,
+                metrics_urls=settings.controller_metrics_urls,
+                metrics_token=settings.metrics_token,
+            )
             yield
 
     metrics = Metrics()
     tracer = (tracing or TracerProvider(shutdown_on_exit=False)).get_tracer("invoker.api")
     app = Starlette(
-        routes=[*_routes(OPERATIONS), _openapi_route()],
+        routes=[*_routes(OPERATIONS), _openapi_route(), *console.routes(_desk_of)],
         middleware=[Middleware(Observed, metrics=metrics, tracer=tracer)],
         exception_handlers={
             Problem: answer_problem,
@@ -88,6 +97,11 @@ def _route(path: str, handlers: dict[str, Handler]) -> Route:
         return await handlers[method](request)
 
     return Route(path, endpoint, methods=list(handlers))
+
+
+def _desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
 
 
 def _openapi_route() -> Route:

@@ -41,6 +41,10 @@ class Settings(ProcessSettings):
     edge_token: Annotated[SecretStr, Field(min_length=16)] = Field(alias="INVOKER_EDGE_TOKEN")
     host: str = Field(default="127.0.0.1", alias="INVOKER_API_HOST")
     port: Port = Field(default=8080, alias="INVOKER_API_PORT")
+    # Where the console reads of queues and providers.
+    controller_metrics_urls: CommaSeparated = Field(
+        default=(), alias="INVOKER_CONTROLLER_METRICS_URLS"
+    )
     kubernetes_port: Port = Field(default=6443, alias="INVOKER_KUBERNETES_PORT")
     # Further names and addresses by which operators reach the port, for its certificate.
     kubernetes_names: CommaSeparated = Field(default=(), alias="INVOKER_KUBERNETES_NAMES")

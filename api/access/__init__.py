@@ -2,7 +2,7 @@
 
 from api.access.authenticate import Authenticator, UnauthenticatedError
 from api.access.identity import ANONYMOUS, Identity
-from api.access.policy import Attributes, allows, may_change
+from api.access.policy import Attributes, allows, may_change, may_read_path
 
 __all__ = [
     "ANONYMOUS",
@@ -12,4 +12,5 @@ __all__ = [
     "UnauthenticatedError",
     "allows",
     "may_change",
+    "may_read_path",
 ]

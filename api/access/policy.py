@@ -85,7 +85,7 @@ RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
         Rule(READ | CHANGE | {"create", "delete"}, frozenset({"namespaces"})),
         Rule(READ | {"create", "update", "patch"}, frozenset({"events"})),
         Rule(READ, frozenset({"customresourcedefinitions"})),
-        Rule(frozenset({"create"}), frozenset({"subjectaccessreviews", "tokenreviews"})),
+        Rule(frozenset({"create"}), frozenset({"subjectaccessreviews"})),
         _KNOW_YOURSELF,
         _SERVICES,
     ),
@@ -107,6 +107,39 @@ RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
     ),
     "metrics": (_KNOW_YOURSELF, _SERVICES),
 }
+
+
+# What everybody with a role may read beside resources: what is served, and whether it is well.
+PATHS: Final = (
+    "/api",
+    "/api/*",
+    "/apis",
+    "/apis/*",
+    "/healthz",
+    "/livez",
+    "/openapi",
+    "/openapi/*",
+    "/readyz",
+    "/version",
+    "/version/",
+)
+METRICS: Final = "/metrics"
+READERS_OF_METRICS: Final = frozenset({"platform-admin", "support", "metrics"})
+
+
+def paths_of(role: Role | None) -> tuple[str, ...]:
+    """The paths beside resources that a role may read; a star stands for any end."""
+    if role is None:
+        return ()
+    return (*PATHS, METRICS) if role in READERS_OF_METRICS else PATHS
+
+
+def may_read_path(identity: Identity, verb: str, path: str) -> bool:
+    """Whether somebody may do this at a path that is not a resource's."""
+    return verb in ("get", "head") and any(
+        path == known or (known.endswith("*") and path.startswith(known[:-1]))
+        for known in paths_of(identity.role)
+    )
 
 
 def allows(identity: Identity, asked: Attributes) -> bool:

@@ -12,13 +12,15 @@ from opentelemetry.trace import Tracer
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from api.access import Identity
 from api.context import Api
-from api.kubernetes import discovery, openapi, reviews
+from api.kubernetes import reviews
+from api.kubernetes.answers import answer
 from api.kubernetes.authorization import check, identify
+from api.kubernetes.beside import serve_path
 from api.kubernetes.bodies import read_object
 from api.kubernetes.door import Door, opened, template_of
 from api.kubernetes.errors import (
@@ -32,15 +34,14 @@ from api.kubernetes.errors import (
     method_not_allowed,
     no_such_path,
     not_found,
-    unauthorized,
 )
-from api.kubernetes.lists import list_answer, object_answer, read_page
+from api.kubernetes.lists import read_page
 from api.kubernetes.objects import check_envelope
 from api.kubernetes.options import form_of, list_options, write_options
 from api.kubernetes.paths import Target, target_of
 from api.kubernetes.scale import scale_of
 from api.kubernetes.selectors import parse
-from api.kubernetes.served import Json, Served, Source, Wish
+from api.kubernetes.served import Served, Source, Wish
 from api.kubernetes.watches import Watch
 from api.kubernetes.writes import Writer, Written
 from api.metrics import Metrics
@@ -73,7 +74,7 @@ def build_kubernetes(main: Starlette, tracer: Tracer) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         api: Api = main.state.api
         async with opened(api) as door:
-            app.state.door = door
+            app.state.door, app.state.metrics = door, metrics
             yield
 
     metrics: Metrics = main.state.metrics
@@ -92,7 +93,7 @@ async def _serve(request: Request) -> Response:
         identity = await identify(request, door.api.authenticator)
         structlog.contextvars.bind_contextvars(subject=identity.subject)
         if target is None:
-            return await _serve_path(request, door, identity)
+            return await serve_path(request, door, identity)
         return await _serve_target(request, door, identity, target)
     except ApiError as error:
         return error.response()
@@ -130,32 +131,6 @@ def _refusal(error: StoreError, served: Served, name: str) -> ApiError:
     raise error
 
 
-async def _serve_path(request: Request, door: Door, identity: Identity) -> Response:
-    """Paths that name no resource: health, version, discovery, OpenAPI."""
-    path = "/" + request.url.path.strip("/")
-    request.scope[TEMPLATE] = door.template(path)
-    if path in ("/healthz", "/livez"):
-        return PlainTextResponse("ok")
-    if path == "/readyz":
-        await door.api.store.database.fetch("SELECT 1")
-        return PlainTextResponse("ok")
-    if path == "/version":
-        return _answer(discovery.version())
-    if identity.role is None:
-        raise unauthorized()
-    if request.method not in ("GET", "HEAD"):
-        raise method_not_allowed(request.method, path)
-    form = discovery.content_type(request.headers.get("accept", ""))
-    if path == "/openapi/v2":
-        return Response(openapi.NO_MODELS, media_type=openapi.V2)
-    if path in door.aggregated and form == discovery.AGGREGATED:
-        return _answer(door.aggregated[path], media_type=form)
-    found = door.documents.get(path)
-    if found is None:
-        raise no_such_path()
-    return _answer(found)
-
-
 async def _serve_target(
     request: Request, door: Door, identity: Identity, target: Target
 ) -> Response:
@@ -166,7 +141,7 @@ async def _serve_target(
     try:
         source = door.source(target)
     except ApiError:
-        return await _serve_path(request, door, identity)
+        return await serve_path(request, door, identity)
     served = source.served
     if target.name is not None and not target.name.isprintable():
         raise not_found(served.qualified, "?")
@@ -190,7 +165,7 @@ async def _serve_review(
     check(identity, served, target.attributes(target.verb(request.method, watch=False)))
     body, _ = await read_object(request)
     body = check_envelope(served, body, "", "")
-    return _answer(await reviews.answer(served.kind, body, identity), 201)
+    return answer(await reviews.answer(served.kind, body, identity), 201)
 
 
 async def _read(
@@ -212,13 +187,13 @@ async def _read(
         )
     if target.name is None:
         listed = await read_page(source, selector, options, await door.api.store.log.horizon())
-        return _answer(list_answer(source.served, listed, form, now()))
+        return answer(listanswer(source.served, listed, form, now()))
     objects, _ = await source.snapshot(target.namespace or "", target.name)
     if not objects:
         raise not_found(source.served.qualified, target.name)
     if target.subresource == "scale" and source.served.model is not None:
-        return _answer(scale_of(objects[0], source.served.model))
-    return _answer(object_answer(source.served, objects[0], form, now()))
+        return answer(scale_of(objects[0], source.served.model))
+    return answer(objectanswer(source.served, objects[0], form, now()))
 
 
 async def _write(
@@ -239,8 +214,8 @@ async def _write(
     written = await _written(request, door, writer, target)
     body = written.body
     if body.get("kind") == source.served.kind:
-        body = object_answer(source.served, body, form, now)
-    return _answer(body, written.code, warnings=written.warnings)
+        body = objectanswer(source.served, body, form, now)
+    return answer(body, written.code, warnings=written.warnings)
 
 
 async def _written(request: Request, door: Door, writer: Writer, target: Target) -> Written:
@@ -261,17 +236,3 @@ async def _written(request: Request, door: Door, writer: Writer, target: Target)
             listed = await read_page(writer.source, selector, options, horizon)
             return await writer.delete_each(request, listed.objects)
     raise method_not_allowed(request.method, writer.source.served.qualified)
-
-
-def _answer(
-    body: Json,
-    code: int = 200,
-    *,
-    media_type: str | None = None,
-    warnings: object = (),
-) -> Response:
-    response = JSONResponse(body, code, NO_STORE, media_type=media_type)
-    for words in warnings if isinstance(warnings, list) else ():
-        quoted = str(words).replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.append("Warning", f'299 - "{quoted}"')
-    return response

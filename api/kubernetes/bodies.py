@@ -79,7 +79,7 @@ def decode(data: bytes, type_: str) -> tuple[Any, list[str]]:
     """
     try:
         if type_ in YAML_TYPES and not data.lstrip().startswith(b"{"):
-            decoded = yaml.safe_load(data)
+            decoded = yaml.load(data, _Loader)  # noqa: S506 - it is a safe loader
         elif type_ in (JSON_TYPE, *YAML_TYPES) or type_.endswith("+json"):
             # JSON is YAML, but Python's YAML is slow; most clients send JSON all the same.
             decoded = json.loads(data, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
@@ -89,6 +89,16 @@ def decode(data: bytes, type_: str) -> tuple[Any, list[str]]:
     except (ValueError, yaml.YAMLError, RecursionError):
         raise bad_request("the body cannot be read: it is not well-formed") from None
     return decoded, list(check_storable(decoded))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: a moment is text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class _Pairs(dict[str, Any]):

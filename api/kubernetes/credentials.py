@@ -29,7 +29,8 @@ class Files:
         authority: The authority's certificate.
         certificate: The server's certificate.
         key: Its key.
-        kubeconfig: The kubeconfig of this machine; None when no state is kept.
+        kubeconfig: The kubeconfig of this machine; None when no state is kept. Its token is in a
+            file beside it, `token`, for the console.
     """
 
     authority: Path
@@ -75,6 +76,7 @@ async def prepare(api: Api, place: Path, *, keep: bool) -> Files:
     if files.kubeconfig is not None:
         token = await _token(api, _held(files.kubeconfig), place.name)
         write_private(files.kubeconfig, kubeconfig(_server(api), authority.pem, token))
+        write_private(files.kubeconfig.with_name("token"), f"{token}\n")
     return files
 
 

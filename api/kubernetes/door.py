@@ -69,7 +69,7 @@ class Door:
         return path if path in self.documents or path in PATHS else UNMATCHED
 
 
-PATHS: Final = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+PATHS: Final = frozenset({"/healthz", "/livez", "/metrics", "/openapi/v2", "/readyz", "/version"})
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from api.access import Attributes, Identity, allows
-from api.access.policy import RULES, Rule
+from api.access import Attributes, Identity, allows, may_read_path
+from api.access.policy import RULES, Rule, paths_of
 from api.kubernetes.common_schemas import (
     boolean,
     kind_schema,
@@ -49,20 +49,6 @@ SUBRESOURCES: Final = {
     kind.PLURAL: {"", "status"} | ({"scale"} if kind.scale is not Resource.scale else set())
     for kind in KINDS.values()
 }
-# What everybody with a role may read beside resources: what is served, and whether it is well.
-PATHS: Final = (
-    "/api",
-    "/api/*",
-    "/apis",
-    "/apis/*",
-    "/healthz",
-    "/livez",
-    "/openapi",
-    "/openapi/*",
-    "/readyz",
-    "/version",
-    "/version/",
-)
 
 
 class _Part(BaseModel):
@@ -137,15 +123,6 @@ async def answer(kind: str, body: Json, identity: Identity) -> Json:
             raise bad_request(f"{kind} is no review")
 
 
-def may_read_path(identity: Identity, verb: str, path: str) -> bool:
-    """Whether somebody may do this at a path that is not a resource's."""
-    if identity.role is None or verb not in ("get", "head"):
-        return False
-    return any(
-        path == known or (known.endswith("*") and path.startswith(known[:-1])) for known in PATHS
-    )
-
-
 def may(identity: Identity, group: str, asked: Attributes) -> bool:
     """Whether somebody may do something, told also by the resource's group.
 
@@ -216,7 +193,7 @@ def _access(kind: str, identity: Identity, spec: _AccessSpec) -> Json:
 def _rules(identity: Identity, namespace: str) -> Json:
     rules = RULES[identity.role] if identity.role else ()
     found = [part for rule in rules for part in _parts(rule, identity, namespace)]
-    paths = [{"verbs": ["get"], "nonResourceURLs": list(PATHS)}] if identity.role else []
+    paths = [{"verbs": ["get"], "nonResourceURLs": list(paths_of(identity.role))}]
     return {"resourceRules": found, "nonResourceRules": paths, "incomplete": False}
 
 

@@ -21,6 +21,7 @@ READY = """\
 invoker is ready. Ctrl-C stops all of it.
 
   API      {api}   (metrics at /metrics)
+  console  {api}/console   (sign in with the token in {state}/token)
   kubectl  export KUBECONFIG={state}/kubeconfig   (then: kubectl get workspaces -A)
   edge     {edge}   (users at http://<subdomain>.localhost:{edge_port})
   state    {state}

@@ -237,6 +237,7 @@ class Stack:
             "INVOKER_API_PORT": str(settings.ports["api"]),
             "INVOKER_KUBERNETES_PORT": str(settings.ports["kubernetes"]),
             "INVOKER_KUBERNETES_STATE": str(settings.state),
+            "INVOKER_CONTROLLER_METRICS_URLS": f"{settings.url('controller')}/metrics",
             "INVOKER_CONTROLLER_PORT": str(settings.ports["controller"]),
             "INVOKER_ENCRYPTION_KEYS": keys.encryption_keys,
             "INVOKER_EDGE_TOKEN": keys.edge_token,

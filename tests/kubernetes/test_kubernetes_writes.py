@@ -259,3 +259,20 @@ async def test_patches_without_a_version_do_not_fail_for_company(door: Door) -> 
 
     assert {200} == {answer.status_code for answer in answers}
     assert {f"l{number}" for number in range(24)} == after["metadata"]["labels"].keys()
+
+
+async def test_yaml_is_read_as_kubernetes_reads_it(door: Door) -> None:
+    """A moment in YAML is text, whether or not somebody quoted it."""
+    await door.workspace()
+    text = (
+        b"apiVersion: invoker.dev/v1\nkind: Workspace\nmetadata: {name: main}\n"
+        b"spec: {wakeAt: 2026-01-01T00:00:00Z}\n"
+    )
+    headers = {
+        "Authorization": f"Bearer {door.admin}",
+        "Content-Type": "application/apply-patch+yaml",
+    }
+    path = f"{MAIN}?fieldManager=ci"
+    answer = await door.client.patch(path, content=text, headers=headers)
+
+    assert (200, "2026-01-01T00:00:00Z") == (answer.status_code, answer.json()["spec"]["wakeAt"])

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from api.access import ANONYMOUS, Attributes, Identity, allows
-from crds.access import ROLES, AccessTokens
+from crds.access import ROLES, AccessTokens, Role
 from tests.kubernetes.doors import ACCOUNTS, WORKSPACES, Door, workspace
 
 pytestmark = pytest.mark.anyio
@@ -137,3 +137,17 @@ async def test_users_of_supabase_own_their_namespace(door: Door) -> None:
     others = await door.ask("GET", ACCOUNTS, token=user.token)
 
     assert (200, 403) == (own.status_code, others.status_code)
+
+
+@pytest.mark.parametrize(
+    ("role", "code"),
+    [("platform-admin", 200), ("support", 200), ("metrics", 200), ("account-owner", 403)],
+)
+async def test_metrics_are_for_who_watches_over_the_installation(
+    door: Door, role: Role, code: int
+) -> None:
+    """The role metrics opens this and no resource; an account's owner is not shown it."""
+    token = await door.token(role, "alice" if role == "account-owner" else "")
+    answer = await door.ask("GET", "/metrics", token=token)
+
+    assert code == answer.status_code
