@@ -187,13 +187,13 @@ async def _read(
         )
     if target.name is None:
         listed = await read_page(source, selector, options, await door.api.store.log.horizon())
-        return answer(listanswer(source.served, listed, form, now()))
+        return answer(list_answer(source.served, listed, form, now()))
     objects, _ = await source.snapshot(target.namespace or "", target.name)
     if not objects:
         raise not_found(source.served.qualified, target.name)
     if target.subresource == "scale" and source.served.model is not None:
         return answer(scale_of(objects[0], source.served.model))
-    return answer(objectanswer(source.served, objects[0], form, now()))
+    return answer(object_answer(source.served, objects[0], form, now()))
 
 
 async def _write(
@@ -214,7 +214,7 @@ async def _write(
     written = await _written(request, door, writer, target)
     body = written.body
     if body.get("kind") == source.served.kind:
-        body = objectanswer(source.served, body, form, now)
+        body = object_answer(source.served, body, form, now)
     return answer(body, written.code, warnings=written.warnings)
 
 
