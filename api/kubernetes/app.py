@@ -35,7 +35,7 @@ from api.kubernetes.errors import (
     no_such_path,
     not_found,
 )
-from api.kubernetes.lists import read_page
+from api.kubernetes.lists import list_answer, object_answer, read_page
 from api.kubernetes.objects import check_envelope
 from api.kubernetes.options import form_of, list_options, write_options
 from api.kubernetes.paths import Target, target_of
