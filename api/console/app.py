@@ -46,6 +46,7 @@ Public = Callable[[Request, Desk], Awaitable[Response]]
 OBJECT: Final = f"{PATH}/{{plural}}/{{namespace}}/{{name}}"
 PAGES: Final[Mapping[str, Mapping[str, Page]]] = {
     PATH: {"GET": pages.fleet},
+    f"{PATH}/": {"GET": pages.home},
     f"{PATH}/find": {"GET": pages.find_all},
     f"{PATH}/sign-out": {"POST": entrance.sign_out},
     f"{PATH}/theme": {"POST": forms.theme},

@@ -41,6 +41,12 @@ async def fleet(visit: Visit) -> Response:
     )
 
 
+async def home(visit: Visit) -> Response:
+    """The first page, for those who end its address with a slash."""
+    del visit
+    return gone_by(PATH)
+
+
 def table_view(visit: Visit) -> TableView:
     """The table that the address names.
 
