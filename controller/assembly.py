@@ -283,15 +283,19 @@ class Replica:
         )
 
     async def _collect(self, grip: Grip) -> None:
-        await Collector(
-            self._clouds.fly,
-            self.edge,
-            self._store,
-            self.recorder,
-            self._clouds.installation,
-            grip,
-            self._leaks,
-        ).run()
+        try:
+            await Collector(
+                self._clouds.fly,
+                self.edge,
+                self._store,
+                self.recorder,
+                self._clouds.installation,
+                grip,
+                self._leaks,
+            ).run()
+        finally:
+            if self._leaks is not None:
+                self._leaks.forget()
 
     async def _compact(self, _: Grip) -> None:
         while True:

@@ -130,6 +130,8 @@ def test_a_machine_is_killed_and_somebody_is_told(
     assert "slack" == told["receiver"]
     assert "warning" == told["commonLabels"]["severity"]
     assert told["commonAnnotations"]["runbook_url"].endswith("#crash-loops")
+    assert {0.0} == set(monitoring.query("invoker_orphans").values())
+    assert 1 == monitoring.value('sum(invoker_wishes_total{kind="Workspace",wish="create"})')
     crashes = monitoring.value("sum(increase(invoker_machine_crashes_total[5m]))")
     assert crashes is not None
     assert crashes > 0
