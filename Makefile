@@ -69,9 +69,15 @@ clean: ## remove what was made, except the state in .invoker
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find api controller crds deploy tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(VENV)/.run-stamp worker/dist/index.js
+setup: $(VENV)/.run-stamp $(VENV)/bin/invoker worker/dist/index.js
 
-setup-dev: $(VENV)/.dev-stamp worker/node_modules/.dev-stamp worker/dist/index.js
+setup-dev: $(VENV)/.dev-stamp $(VENV)/bin/invoker worker/node_modules/.dev-stamp worker/dist/index.js
+
+# What installing the package would make; installing it would need a build.
+$(VENV)/bin/invoker: | $(VENV)/pyvenv.cfg
+	@printf '#!/bin/sh\nPYTHONPATH="%s$${PYTHONPATH:+:$$PYTHONPATH}" exec "%s/bin/python" -m deploy.command "$$@"\n' \
+		"$$PWD" "$$PWD/$(VENV)" > $@
+	@chmod +x $@
 
 # Two runs of npm in one folder at once would undo each other: the tools bring the rest along.
 modules := worker/node_modules/$(if $(filter setup-dev,$(MAKECMDGOALS)),.dev-stamp,.run-stamp)
