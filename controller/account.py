@@ -9,6 +9,7 @@ from controller.engine import EventRecorder, Result
 from controller.kind import KindReconciler
 from controller.scope import Scope, awaited
 from crds.account import Account
+from crds.machine import Machine
 from crds.meta import Key, Resource
 from crds.registry import KINDS
 from crds.route import Route
@@ -40,10 +41,21 @@ class AccountReconciler(KindReconciler[Account]):
         if status.phase != scope.object.spec.state:
             for row in rows:
                 self._wake(Key("Workspace", row["namespace"], row["name"]))
+        if scope.object.spec.state != "Active":
+            await self._stop_ownerless(scope)
         status.workspaces = len(rows)
         status.phase = scope.object.spec.state
         scope.condition("Ready", status=True, reason="NamespaceReady")
         return Result()
+
+    async def _stop_ownerless(self, scope: Scope[Account]) -> None:
+        """Stop what was made by hand: no workspace looks after it, nor starts it again later."""
+        machines = await self.store.list(Machine, namespace=scope.object.metadata.name)
+        for machine in machines.items:
+            if machine.controller() is None and machine.spec.power != "Stopped":
+                machine.spec.power = "Stopped"
+                await self.store.update(machine, fence=scope.request.fence)
+                scope.event("Stopped", f"Machine {machine.metadata.name}, which has no owner")
 
     async def remove(self, scope: Scope[Account]) -> Result | None:
         """Delete the workspaces, then what else is in the namespace, then the claims on names."""

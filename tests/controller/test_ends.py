@@ -18,6 +18,7 @@ from crds.route import Route, RouteSpec
 from crds.workspace import WORKSPACE, Workspace
 from tests.simulation.faults import Fault
 from tests.simulation.processes import USER
+from tests.simulation.quarantines import set_state
 from tests.simulation.scenarios import sign_up
 from tests.simulation.sweep import quiet
 from tests.simulation.world import World, world
@@ -194,6 +195,32 @@ def test_account_takes_hand_made_machines_along(play: Play) -> None:
         await here.until(lambda: gone(here), "gone")
 
         here.watchman.check_machines_gone()
+
+    play(scene)
+
+
+def test_quarantine_stops_hand_made_machines(play: Play) -> None:
+    """What no workspace looks after is stopped with the account all the same."""
+
+    async def scene(here: World) -> None:
+        await here.register()
+        spec = MachineSpec(account=USER, image="registry.example.com/tool:1")
+        await here.store.create(
+            Machine(metadata=ObjectMeta(name="tool", namespace=USER), spec=spec)
+        )
+
+        async def runs() -> bool:
+            return len(here.fly.running_machines()) == 1
+
+        async def rests() -> bool:
+            return not here.fly.running_machines()
+
+        await here.until(runs, "running")
+        await set_state(here, "Quarantined")
+        await here.until(rests, "stopped", within=60)
+        found = await here.store.get(Machine, "tool", USER)
+
+        assert found.spec.power == "Stopped"
 
     play(scene)
 
