@@ -19,7 +19,7 @@ compile := $(python) -m piptools compile --quiet --generate-hashes --allow-unsaf
 	--annotation-style=line
 
 .DELETE_ON_ERROR:
-.PHONY: run test check simulate chaos bench lock tools clean setup setup-dev help
+.PHONY: run test check simulate chaos bench lock observability tools clean setup setup-dev help
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -60,6 +60,11 @@ lock: $(VENV)/.dev-stamp ## resolve the dependencies anew
 	$(compile) --output-file deploy/locks/dev.txt --extra local --extra dev pyproject.toml deploy/agent/requirements.in
 	cp deploy/locks/run.txt deploy/agent/requirements.txt
 	$(compile) --output-file deploy/agent/requirements.txt deploy/agent/requirements.in
+
+observability: ## make the page of metrics and the dashboards anew
+	@$(MAKE) --no-print-directory -j3 setup-dev
+	@$(python) -m deploy.observability.metrics_page
+	@$(python) -m deploy.observability.boards
 
 tools: ## fetch Chromium, Prometheus and Alertmanager for the tests that use them
 	@sh tests/tools.sh "$(VENV)/tools"
