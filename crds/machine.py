@@ -122,6 +122,7 @@ class InstanceStatus(Observed):
         state: Fly's state, such as `started`.
         since: When this state was first seen.
         started_at: When it was last seen to start.
+        start_told: Fly's word on when it last started, as last read: another one is another start.
         host_status: Fly's word on the host: ok, unknown, unreachable.
         cordoned: Whether the proxy sends it nothing.
         config_hash: Fingerprint of the config that this version was found to have.
@@ -135,6 +136,7 @@ class InstanceStatus(Observed):
     state: str = "created"
     since: datetime
     started_at: datetime | None = None
+    start_told: datetime | None = None
     host_status: str = "ok"
     cordoned: bool = False
     updated_at: datetime | None = None

@@ -87,7 +87,9 @@ def note(scope: MachineScope, machine: FlyMachine) -> None:
 def _note_start(scope: MachineScope, machine: FlyMachine) -> None:
     """When the process last started: as seen, or as Fly tells of what nobody saw."""
     instance, told = scope.instance, machine.last_start()
-    if told is not None and (instance.started_at is None or instance.started_at < told):
+    another = told is not None and told != instance.start_told
+    instance.start_told = told or instance.start_told
+    if another and told is not None and (instance.started_at is None or instance.started_at < told):
         instance.started_at = told
     elif machine.state == "started" and (
         instance.state != "started" or instance.started_at is None
