@@ -116,11 +116,17 @@ class TestStreams:
 
     @pytest.mark.parametrize(
         "path",
-        ["/console/live", f"/console/live/workspaces/{ALICE.account}/main",
-         f"/console/live/accounts/-/{ALICE.account}"],
-    )  # fmt: skip
+        [
+            pytest.param("/console/live", marks=pytest.mark.slow),
+            f"/console/live/workspaces/{ALICE.account}/main",
+            f"/console/live/accounts/-/{ALICE.account}",
+        ],
+    )
     async def test_pages(self, house: House, path: str) -> None:
-        """Every page's stream tells of a change that it shows."""
+        """Every page's stream tells of a change that it shows.
+
+        Slow for the fleet: its looks are a second apart.
+        """
         await settle(house.store, [ALICE])
         async with house.browser("support") as browser:
             stream = Stream(house, browser, path)
