@@ -33,7 +33,7 @@ TABLES = "objects, object_log, leases, heartbeats, events, secrets, tombstones"
 MASKED = re.compile(
     r"(?i)(uid|.*time(stamp)?|.*At|since|.*Since|.*Until|stamp|id|ids|version|resourceVersion|generation"
     r"|observedGeneration|machine|instance|instanceId|account|name|network|url|target|route"
-    r"|attempt|count|lastExitCode|message|configHash|volume|INVOKER_.*|invoker_uid|reason)"
+    r"|attempt|count|startTold|lastExitCode|message|configHash|volume|INVOKER_.*|invoker_uid|reason)"
 )
 
 
