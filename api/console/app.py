@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from api.console import entrance, forms, pages, streams
 from api.console.addresses import PATH
 from api.console.desk import Desk
+from api.console.live import EVENT_STREAM, SESSION_ENDED
 from api.console.visitors import OPERATORS, Visitor, proves
 from api.console.web import (
     HEADERS,
@@ -185,8 +186,11 @@ class Answering:
             check_origin(request)
             self._form = await read_form(request)
             return entrance.interrupted(request, self._desk, self._form)
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            # A page that lost its stream: it shall say so, and not try again.
+            return Response(SESSION_ENDED, media_type=EVENT_STREAM)
         if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
-            # A stream or a script: a page would not help it.
+            # A script: a page would not help it.
             return Response(status_code=401)
         if request.headers.get("sec-fetch-site") == "cross-site":
             # The browser keeps the cookie back when another site led here: ask once more as us.

@@ -26,6 +26,10 @@ HEARTBEAT_SECONDS: Final = 15.0
 CHECK_SECONDS: Final = 30.0
 RETRY_MILLISECONDS: Final = 2000
 AGAIN_SECONDS: Final = 1.0
+HEARTBEAT: Final = b": still here\n\n"
+SESSION_ENDED: Final = b"event: end\ndata: session\n\n"
+RESTARTING: Final = b"event: again\ndata: restart\n\n"
+EVENT_STREAM: Final = "text/event-stream"
 UNAVAILABLE: Final = (StoreError, psycopg.Error, OSError, TimeoutError)
 
 
@@ -128,35 +132,68 @@ async def updates(
         fingerprint of everything; comments as heartbeats; one named `end` when the session ends.
     """
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-    shown: dict[str, str] = {}
-    checked = told = Clock.monotonic()
+    watcher = Watcher(view, alive, seen)
     while not waker.ended:
-        begun = Clock.monotonic()
-        rendering = await _rendered(view)
-        if rendering is not None:
-            digests = rendering.digests()
-            if not shown and rendering.fingerprint == seen:
-                # The page shows this already: a connection that broke goes on where it was.
-                shown = digests
-            if digests != shown:
-                yield _patch(
-                    rendering, {name for name in digests if digests[name] != shown.get(name)}
-                )
-                told = Clock.monotonic()
-            shown = digests
-        now = Clock.monotonic()
-        if now - told >= HEARTBEAT_SECONDS:
-            yield b": still here\n\n"
-            told = now
-        if now - checked >= CHECK_SECONDS:
-            checked = now
-            if not await _allowed(alive):
-                yield b"event: end\ndata: session\n\n"
-                return
-        # A page that takes long to look at is looked at less often.
-        await asyncio.sleep(max(GAP_SECONDS, (now - begun) * REST_PER_LOOK))
+        if (part := await watcher.look()) is not None:
+            yield part
+        if await watcher.over():
+            yield SESSION_ENDED
+            return
+        await asyncio.sleep(watcher.rest)
         await waker.wait(view.period)
-    yield b"event: again\ndata: restart\n\n"
+    yield RESTARTING
+
+
+class Watcher:
+    """Looks at a page again and again, and remembers what was told of it.
+
+    Args:
+        view: What the page shows.
+        alive: Whether the session still is.
+        seen: The fingerprint of what the page shows.
+
+    Attributes:
+        rest: Seconds until the next look, at least.
+    """
+
+    def __init__(self, view: View, alive: Callable[[], Awaitable[bool]], seen: str) -> None:
+        self._view = view
+        self._alive = alive
+        self._seen = seen
+        self._shown: dict[str, str] = {}
+        self._told = self._checked = Clock.monotonic()
+        self.rest = GAP_SECONDS
+
+    async def look(self) -> bytes | None:
+        """What differs from what was told; a heartbeat if it is time for one; or nothing."""
+        begun = Clock.monotonic()
+        rendering = await _rendered(self._view)
+        now = Clock.monotonic()
+        # A page that takes long to look at is looked at less often.
+        self.rest = max(GAP_SECONDS, (now - begun) * REST_PER_LOOK)
+        part = None if rendering is None else self._difference(rendering)
+        if part is None and now - self._told >= HEARTBEAT_SECONDS:
+            part = HEARTBEAT
+        if part is not None:
+            self._told = now
+        return part
+
+    async def over(self) -> bool:
+        """Whether the session has ended; asked every so often."""
+        now = Clock.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return False
+        self._checked = now
+        return not await _allowed(self._alive)
+
+    def _difference(self, rendering: Rendering) -> bytes | None:
+        digests = rendering.digests()
+        if not self._shown and rendering.fingerprint == self._seen:
+            # The page shows this already: a connection that broke goes on where it was.
+            self._shown = digests
+        changed = {name for name, each in digests.items() if each != self._shown.get(name)}
+        self._shown = digests
+        return _patch(rendering, changed) if changed else None
 
 
 async def _rendered(view: View) -> Rendering | None:

@@ -9,14 +9,14 @@ from starlette.responses import Response, StreamingResponse
 
 from api.console.detail import ObjectView
 from api.console.limits import TooManyStreamsError
-from api.console.live import View, Waker, updates
+from api.console.live import EVENT_STREAM, View, Waker, updates
 from api.console.objects import named
 from api.console.pages import table_view
 from api.console.views import FleetView
 from api.console.web import Visit
 
 HEADERS = {
-    "Content-Type": "text/event-stream",
+    "Content-Type": EVENT_STREAM,
     "Cache-Control": "no-store, no-transform",
     # A proxy that gathers the answer would hold every update back.
     "X-Accel-Buffering": "no",

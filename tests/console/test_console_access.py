@@ -186,11 +186,13 @@ class TestSessions:
         assert (200, True) == (answer.status_code, 'http-equiv="refresh"' in answer.text)
 
     async def test_script(self, house: House) -> None:
-        """A stream without a session is refused plainly."""
+        """A script without a session is refused plainly; a stream is told that it is over."""
         async with house.browser() as browser:
-            answer = await browser.open("/console/live", **{"Sec-Fetch-Mode": "cors"})
+            script = await browser.open("/console/live", **{"Sec-Fetch-Mode": "cors"})
+            stream = await browser.open("/console/live", Accept="text/event-stream")
 
-        assert (401, "") == (answer.status_code, answer.text)
+        assert (401, "") == (script.status_code, script.text)
+        assert (200, "event: end\ndata: session\n\n") == (stream.status_code, stream.text)
 
 
 class TestSupabase:

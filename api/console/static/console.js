@@ -153,7 +153,7 @@ function end(text) {
 
 function listen() {
   const address = document.body.dataset.stream;
-  if (!address || over || source) return;
+  if (!address || over || source || document.hidden) return;
   const url = new URL(address, location.href);
   if (seen) url.searchParams.set("at", seen);
   source = new EventSource(url);
@@ -166,8 +166,12 @@ function listen() {
   source.addEventListener("end", () => end("Your session has ended: sign in again"));
   source.addEventListener("again", () => say("lost", "The server is starting again"));
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) end("Not live: load the page again");
-    else if (!over) say("lost", "Connecting again");
+    if (over) return;
+    say("lost", "Connecting again");
+    if (source.readyState !== EventSource.CLOSED) return;
+    // Refused, by a proxy or because there are too many: the browser gives up, but we do not.
+    source = null;
+    setTimeout(listen, 5000);
   });
 }
 
