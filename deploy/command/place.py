@@ -122,7 +122,7 @@ def _local(state: Path) -> Place:
             f"no database runs on {state}: start it with `make run`, or set DATABASE_URL"
         ) from None
     try:
-        settings = LocalSettings.read(["--state", str(state)], os.environ)
+        settings = LocalSettings.saved(state)
     except SettingsError as error:
         raise usage(str(error)) from None
     told = Stack(settings, Keys(state / "secrets"), os.environ).environment(server.url())

@@ -139,6 +139,7 @@ def main() -> int:
             stack = Stack(settings, Keys(settings.state / "secrets"), os.environ)
             stack.check()
             settings.check_ports(stack.ports())
+            settings.save()
             asyncio.run(serve(stack, Output()))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

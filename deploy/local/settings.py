@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ PORTS: Final = {
     "proxy": 4283,
 }
 """Part and default; `INVOKER_<PART>_PORT` or `--<part>-port` moves it."""
+
+PORTS_FILE: Final = "ports.json"
 
 
 class SettingsError(ValueError):
@@ -67,6 +70,23 @@ class LocalSettings:
             raise SettingsError("\n  ".join(["the settings are wrong:", *problems]))
         state = options["state"] or environ.get("INVOKER_STATE") or ".invoker"
         return cls(Path(state).absolute(), ports)
+
+    def save(self) -> None:
+        """Leave the ports in the state, where commands beside a running stack find them."""
+        (self.state / PORTS_FILE).write_text(json.dumps(dict(self.ports)), encoding="utf-8")
+
+    @classmethod
+    def saved(cls, state: Path) -> "LocalSettings":
+        """The settings with which the stack on this state was started last.
+
+        Raises:
+            SettingsError: None was, or what it left cannot be read.
+        """
+        try:
+            ports = json.loads((state / PORTS_FILE).read_text(encoding="utf-8"))
+            return cls(state, {part: int(ports[part]) for part in PORTS})
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SettingsError(f"{state}: no stack was started there") from None
 
     def check_ports(self, parts: Sequence[str]) -> None:
         """Find out before anything starts that a port is taken.

@@ -18,6 +18,7 @@ from deploy.command import running
 from deploy.command.app import app
 from deploy.command.kinds import complete_kind, kind_of, words_of
 from deploy.local.postgres import DATABASE, EmbeddedPostgres
+from deploy.local.settings import LocalSettings
 from tests.command.invoking import NONE, Invoker
 from tests.support.postgres import TEMPLATE, Databases
 
@@ -88,6 +89,7 @@ def state(postgres: EmbeddedPostgres, database_url: str, tmp_path: Path) -> Iter
     """A local stack's state, whose database runs."""
     assert database_url
     (tmp_path / "postgres").symlink_to(postgres.data_dir)
+    LocalSettings.read(["--state", str(tmp_path)], {}).save()
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE}")

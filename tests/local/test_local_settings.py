@@ -129,3 +129,13 @@ def test_callers_variables_win(tmp_path: Path) -> None:
     assert ("example.test", "theirs") == (told["INVOKER_DOMAIN"], told["INVOKER_ENCRYPTION_KEYS"])
     assert public_keys(signing_key) == told["INVOKER_EDGE_JWKS"]
     assert stack.settings.url("fly") == told["FLY_API_HOSTNAME"]
+
+
+def test_commands_find_the_ports_of_the_stack_that_runs(tmp_path: Path) -> None:
+    """Moved ports are known to who works beside the stack; without a stack that is said."""
+    moved = LocalSettings.read(["--state", str(tmp_path), "--fly-port", "4999"], {})
+    with pytest.raises(SettingsError, match="no stack was started there"):
+        LocalSettings.saved(tmp_path)
+    moved.save()
+
+    assert moved == LocalSettings.saved(tmp_path)
