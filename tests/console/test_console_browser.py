@@ -65,8 +65,7 @@ async def test_live(house: House) -> None:
         await shown.live()
         row = page.locator("tbody tr", has_text="alice@example.com")
         await row.get_by_role("link", name="alice@example.com").focus()
-        await page.mouse.wheel(0, 120)
-        await page.wait_for_function("scrollY > 0")
+        await page.evaluate("scrollTo(0, 120)")
         before = await page.evaluate("scrollY")
         await phase(house.store, ALICE, "Crashed")
         await row.get_by_text("Crashed").wait_for()
@@ -74,7 +73,7 @@ async def test_live(house: House) -> None:
         after = await page.evaluate("scrollY")
         said = await page.locator("#announce").inner_text()
 
-    assert ("alice@example.com", before) == (focused, after)
+    assert ("alice@example.com", 120, 120) == (focused, before, after)
     assert "1 row changed" == said
     assert [] == shown.complaints
 
