@@ -2,7 +2,7 @@
 
 from api.access.authenticate import Authenticator, UnauthenticatedError
 from api.access.identity import ANONYMOUS, Identity
-from api.access.policy import Attributes, allows, may_change, may_read_path
+from api.access.policy import Attributes, allows, is_unlimited, may_change, may_read_path
 
 __all__ = [
     "ANONYMOUS",
@@ -11,6 +11,7 @@ __all__ = [
     "Identity",
     "UnauthenticatedError",
     "allows",
+    "is_unlimited",
     "may_change",
     "may_read_path",
 ]

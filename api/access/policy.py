@@ -61,7 +61,7 @@ class Rule:
 
     def covers(self, identity: Identity, asked: Attributes) -> bool:
         """Whether this rule lets somebody do what they ask."""
-        if self.own and identity.account not in (asked.namespace, _cluster_name(asked)):
+        if self.own and not _is_own(identity, asked):
             return False
         return (
             asked.verb in self.verbs
@@ -70,8 +70,12 @@ class Rule:
         )
 
 
-def _cluster_name(asked: Attributes) -> str | None:
-    return asked.name if asked.resource in ("accounts", "namespaces") else None
+def _is_own(identity: Identity, asked: Attributes) -> bool:
+    of_cluster = asked.resource in ("accounts", "namespaces")
+    # Somebody without an account owns nothing, not what has no namespace either.
+    return bool(identity.account) and identity.account == (
+        asked.name if of_cluster else asked.namespace
+    )
 
 
 _KNOW_YOURSELF = Rule(frozenset({"create"}), SELF)
@@ -149,6 +153,11 @@ def allows(identity: Identity, asked: Attributes) -> bool:
     return any(rule.covers(identity, asked) for rule in RULES[identity.role])
 
 
+def is_unlimited(identity: Identity) -> bool:
+    """Whether somebody may write every field of what they may write at all."""
+    return identity.role == "platform-admin"
+
+
 def may_change(
     identity: Identity, kind: type[Resource], old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> list[str]:
@@ -163,7 +172,7 @@ def may_change(
     Returns:
         Their dotted paths; empty when the change may be made.
     """
-    if identity.role == "platform-admin":
+    if is_unlimited(identity):
         return []
     free = kind.OWNER_FIELDS if identity.role == "account-owner" else kind.SUPPORT_FIELDS
     spec = [f"spec.{f}" for f in _changed(old.get("spec"), new.get("spec")) if f not in free]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -55,6 +57,7 @@ from crds.errors import (
     StoreError,
 )
 
+VERBS_OF_SUBRESOURCES: Final = frozenset({"get", "update", "patch"})
 # Those that nothing takes are refused by us, in the words of everything else here.
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
@@ -88,7 +91,8 @@ def build_kubernetes(main: Starlette, tracer: Tracer) -> Starlette:
 async def _serve(request: Request) -> Response:
     """Answer one request, refusals included."""
     door: Door = request.app.state.door
-    target = target_of(request.url.path)
+    # Not of the URL, which is put together with the Host header.
+    target = target_of(request.scope["path"])
     try:
         identity = await identify(request, door.api.authenticator)
         structlog.contextvars.bind_contextvars(subject=identity.subject)
@@ -103,7 +107,7 @@ async def _serve(request: Request) -> Response:
         message = "the database does not answer at present"
         return ApiError(503, "ServiceUnavailable", message, retry_after=2).response()
     except Exception:
-        log.exception("request failed", path=request.url.path)
+        log.exception("request failed", path=request.scope["path"])
         message = "Something went wrong on our side. It has been noted."
         return ApiError(500, "InternalError", message).response()
 
@@ -143,19 +147,22 @@ async def _serve_target(
     except ApiError:
         return await serve_path(request, door, identity)
     served = source.served
-    if target.name is not None and not target.name.isprintable():
+    if not f"{target.namespace or ''}{target.name or ''}".isprintable():
         raise not_found(served.qualified, "?")
     watch = request.method == "GET" and list_options(request).watch
+    verbs = VERBS_OF_SUBRESOURCES if target.subresource else served.verbs
     asked = target.attributes(target.verb(request.method, watch=watch))
     check(identity, served, asked)
     if served.namespaced is False and target.namespace is not None:
         raise no_such_path()
     if target.subresource and target.subresource not in served.subresources:
         raise no_such_path()
-    if asked.verb not in served.verbs and not target.subresource:
+    if asked.verb not in verbs:
         raise method_not_allowed(asked.verb, served.qualified)
-    if asked.verb in ("get", "list", "watch"):
-        return await _read(request, door, identity, source, target)
+    if asked.verb == "watch":
+        return _watch(request, door, identity, source, target)
+    if asked.verb in ("get", "list"):
+        return await _read(request, door, source, target)
     return await _write(request, door, identity, source, target)
 
 
@@ -168,24 +175,23 @@ async def _serve_review(
     return answer(await reviews.answer(served.kind, body, identity), 201)
 
 
-async def _read(
+def _watch(
     request: Request, door: Door, identity: Identity, source: Source, target: Target
 ) -> Response:
     options, form = list_options(request), form_of(request)
     selector = parse(source.served, target.namespace, options.labels, options.fields)
-    now = door.api.store.clock.now
     if target.name is not None:
-        selector = parse(source.served, target.namespace, None, f"metadata.name={target.name}")
-    if options.watch:
+        selector = replace(selector, name=target.name)
+    allowed = partial(door.api.authenticator.still_valid, identity)
+    watch = Watch(source, selector, options, form, door.api.store.clock.now, allowed)
+    return StreamingResponse(watch.lines(), media_type="application/json", headers=dict(NO_STORE))
 
-        async def allowed() -> bool:
-            return await door.api.authenticator.still_valid(identity)
 
-        watch = Watch(source, selector, options, form, now, allowed)
-        return StreamingResponse(
-            watch.lines(), media_type="application/json", headers=dict(NO_STORE)
-        )
+async def _read(request: Request, door: Door, source: Source, target: Target) -> Response:
+    options, form = list_options(request), form_of(request)
+    now = door.api.store.clock.now
     if target.name is None:
+        selector = parse(source.served, target.namespace, options.labels, options.fields)
         listed = await read_page(source, selector, options, await door.api.store.log.horizon())
         return answer(list_answer(source.served, listed, form, now()))
     objects, _ = await source.snapshot(target.namespace or "", target.name)

@@ -23,7 +23,7 @@ async def serve_path(request: Request, door: Door, identity: Identity) -> Respon
     Raises:
         ApiError: 401 or 403, it is not for the client; 404, there is nothing; 405, it is read only.
     """
-    path = "/" + request.url.path.strip("/")
+    path = "/" + request.scope["path"].strip("/")
     request.scope[TEMPLATE] = door.template(path)
     if path in FOR_EVERYBODY:
         return await FOR_EVERYBODY[path](door)

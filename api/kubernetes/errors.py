@@ -105,6 +105,15 @@ def forbidden(message: str, *, kind: str = "", group: str = "", name: str = "") 
     return ApiError(403, "Forbidden", message, kind=kind, group=group, name=name)
 
 
+def terminating(resource: str, group: str, namespace: str) -> ApiError:
+    """403: the namespace takes nothing new any more; the cause is a word that clients know."""
+    message = (
+        f"unable to create new content in namespace {namespace} because it is being terminated"
+    )
+    cause = StatusCause("NamespaceTerminating", message, "metadata.namespace")
+    return ApiError(403, "Forbidden", message, kind=resource, group=group, causes=[cause])
+
+
 def not_found(resource: str, name: str) -> ApiError:
     """404: no such object; `resource` is `plural.group`."""
     plural, _, group = resource.partition(".")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
-from api.access import may_change
+from api.access import is_unlimited, may_change
 from api.kubernetes.errors import ApiError, conflict, forbidden
 from api.kubernetes.feed import Feed
 from api.kubernetes.objects import is_uuid, of_resource, of_row, rejected, store_form
@@ -81,8 +81,10 @@ class RowSource:
             ApiError: It breaks a rule, or has fields that are not the writer's to set.
             AlreadyExistsError: The name is taken.
         """
-        self._check_writer(wish, {}, body)
         resource = self._parse({**body, "status": None})
+        # A default that is spelled out, as answers do, is as good as left out.
+        defaults = {"spec": type(resource.spec).model_construct().to_json()}
+        self._check_writer(wish, defaults, of_resource(resource))
         resource.metadata.managed_fields = self._entries(None, of_resource(resource), body, wish)
         store = self._store.acting_as(wish.identity.actor(VIA, wish.request))
         return of_resource(await store.create(resource, dry_run=wish.dry_run))
@@ -155,10 +157,13 @@ class RowSource:
         return body
 
     def _entries(self, old: Json | None, new: Json, sent: Json, wish: Wish) -> list[dict[str, Any]]:
-        live = (old or {}).get("metadata", {}).get("managedFields") or []
-        entries = accept_entries(sent["metadata"].get("managedFields"), live)
         if wish.applied:
+            entries: list[dict[str, Any]] = sent["metadata"]["managedFields"]
             return entries
+        live = (old or {}).get("metadata", {}).get("managedFields") or []
+        # Who may write some fields only must not make another manager's apply remove others.
+        edited = sent["metadata"].get("managedFields") if is_unlimited(wish.identity) else None
+        entries = accept_entries(edited, live)
         return record_update(
             old,
             new,

@@ -67,8 +67,12 @@ def parse(
         ApiError: 400, one cannot be read or names a field that is not selectable.
     """
     names, rest = _fields(served, fields or "")
+    within = names.pop("metadata.namespace", None) if served.namespaced else None
+    if namespace is not None and within not in (None, namespace):
+        # The path is what the client was let in for: a selector may narrow it, to nothing here.
+        rest = (*rest, _nothing)
     return Selector(
-        names.get("metadata.namespace", namespace) if served.namespaced else None,
+        (within if namespace is None else namespace) if served.namespaced else None,
         names.get("metadata.name"),
         tuple(_label(part.strip()) for part in COMMA.split(labels or "") if part.strip()),
         rest,
@@ -108,6 +112,8 @@ def _fields(served: Served, text: str) -> tuple[dict[str, str], tuple[Callable[[
         if match is None:
             raise bad_request(f"invalid field selector: {part[:100]!r}; can't understand it")
         path, equal, value = match["key"], match["verb"] != "!=", match["value"]
+        if not value.isprintable():
+            raise bad_request(f"invalid field selector: the value of {path[:100]!r} is no text")
         if path not in ("metadata.name", "metadata.namespace", *served.selectable):
             raise bad_request(
                 f"Unable to find {served.qualified!r} that match field selector {part[:100]!r}: "
@@ -118,6 +124,10 @@ def _fields(served: Served, text: str) -> tuple[dict[str, str], tuple[Callable[[
         else:
             rest.append(_field(path, value, equal=equal))
     return names, tuple(rest)
+
+
+def _nothing(_: Json) -> bool:
+    return False
 
 
 def _field(path: str, value: str, *, equal: bool) -> Callable[[Json], bool]:

@@ -28,8 +28,9 @@ from api.kubernetes.errors import (
     StatusCause,
     bad_request,
     conflict,
-    method_not_allowed,
     not_found,
+    terminating,
+    unsupported_media_type,
 )
 from api.kubernetes.objects import (
     check_envelope,
@@ -210,8 +211,8 @@ class Writer:
     async def _apply(self, name: str, config: Any, twice: list[str]) -> Written:
         """Server-side apply."""
         served = self.source.served
-        if served.model is None:
-            raise method_not_allowed("apply", served.qualified)
+        if served.model is None or self.wish.subresource == "scale":
+            raise unsupported_media_type(f"{APPLY} is not taken here")
         if not self.options.named:
             raise bad_request("fieldManager is required for apply patch")
         if not isinstance(config, dict) or not config.get("apiVersion") or not config.get("kind"):
@@ -266,11 +267,15 @@ class Writer:
             raise refusal(self.wish.identity, served, asked)
 
     async def _check_namespace(self) -> None:
-        """A mistyped namespace must not make an object that nobody owns."""
-        if self.source.served.namespaced and self.source.served.model is not None:
-            found, _ = await self.namespaces.snapshot(None, self.namespace)
-            if not found:
-                raise not_found("namespaces", self.namespace)
+        """A namespace that is mistyped or going must not get an object that nobody owns."""
+        served = self.source.served
+        if not served.namespaced or served.model is None:
+            return
+        found, _ = await self.namespaces.snapshot(None, self.namespace)
+        if not found:
+            raise not_found("namespaces", self.namespace)
+        if found[0]["metadata"].get("deletionTimestamp"):
+            raise terminating(served.plural, served.group, self.namespace)
 
     async def _revise(self, name: str, change: Callable[[Json], Json]) -> Written:
         """Change what is there; once more when it moved, unless a version was named."""
