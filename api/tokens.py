@@ -42,6 +42,7 @@ class Caller:
     Attributes:
         account: The account's name: the `sub` claim.
         issued_at: The `iat` claim.
+        expires_at: The `exp` claim.
         anonymous: Whether Supabase knows nobody behind the token.
         invoker_role: The role among operators that the issuer gave, unchecked; usually none.
     """
@@ -51,6 +52,7 @@ class Caller:
     first_name: str
     last_name: str
     issued_at: datetime
+    expires_at: datetime
     anonymous: bool
     invoker_role: str | None = None
 
@@ -179,6 +181,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
         first_name=first,
         last_name=last,
         issued_at=datetime.fromtimestamp(_time(claims, "iat"), UTC),
+        expires_at=datetime.fromtimestamp(_time(claims, "exp"), UTC),
         anonymous=claims.get("is_anonymous") is True,
         invoker_role=_invoker_role(claims.get("app_metadata")),
     )

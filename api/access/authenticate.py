@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import jwt
 
 from api.access.identity import Identity
-from api.tokens import Caller, InvalidTokenError, Verifier
+from api.tokens import MAX_TOKEN_LENGTH, Caller, InvalidTokenError, Verifier
 from crds.access import PREFIX, ROLES, AccessTokens, Role
 from crds.account import Account
+from crds.errors import InvalidError
 from crds.store import Store
+
+# How the subjects of Supabase's users begin.
+USER: Final = "user"
 
 
 class UnauthenticatedError(Exception):
@@ -72,7 +77,9 @@ class Authenticator:
             found = await self.tokens.verify(token)
             if found is None:
                 raise UnauthenticatedError("The token is unknown, expired or revoked.")
-            return Identity.of_token(found)
+            return await self._unrevoked(Identity.of_token(found))
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise UnauthenticatedError("The token is too long.")
         try:
             if self.oidc is not None and _issuer(token) == self.oidc.verifier.issuer:
                 return await self._by_oidc(self.oidc, token)
@@ -82,27 +89,53 @@ class Authenticator:
 
     async def still_valid(self, identity: Identity) -> bool:
         """Whether somebody who came in a while ago would be let in again."""
-        return identity.token is None or await self.tokens.still_valid(identity.token)
+        if identity.expires_at is not None and identity.expires_at <= self.store.clock.now():
+            return False
+        if identity.token is not None and not await self.tokens.still_valid(identity.token):
+            return False
+        return not await self._is_revoked(identity)
+
+    async def _unrevoked(self, identity: Identity) -> Identity:
+        if await self._is_revoked(identity):
+            raise UnauthenticatedError("The access token was revoked: sign in again.")
+        return identity
+
+    async def _is_revoked(self, identity: Identity) -> bool:
+        """Whether the account has said since that what was issued until then is void."""
+        user, _, name = identity.subject.partition(":")
+        account = identity.account or (name if user == USER else "")
+        if not account or identity.issued_at is None:
+            return False
+        try:
+            found = await self.store.find(Account, account)
+        except InvalidError:  # an edit by SQL broke it: nobody knows what it says of tokens
+            return True
+        since = found.spec.tokens_valid_after if found else None
+        return since is not None and identity.issued_at < since
 
     async def _by_supabase(self, caller: Caller) -> Identity:
         if caller.anonymous:
             raise UnauthenticatedError("Anonymous users have no account here.")
-        account = await self.store.find(Account, caller.account)
-        since = account.spec.tokens_valid_after if account else None
-        if since is not None and caller.issued_at < since:
-            raise UnauthenticatedError("The access token was revoked: sign in again.")
-        subject = f"user:{caller.account}"
         role = next((r for r in ROLES if r == caller.invoker_role and r != "account-owner"), None)
-        if role is not None:
-            return Identity(subject, role)
-        return Identity(subject, "account-owner", caller.account)
+        identity = Identity(
+            f"{USER}:{caller.account}",
+            role or "account-owner",
+            "" if role else caller.account,
+            issued_at=caller.issued_at,
+            expires_at=caller.expires_at,
+        )
+        return await self._unrevoked(identity)
 
     async def _by_oidc(self, oidc: OpenIdConnect, token: str) -> Identity:
         claims = await oidc.verifier.claims(token, audience=oidc.audience, require=("sub",))
         role = oidc.role_of(claims)
         if role is None:
             raise UnauthenticatedError(f"The token's claim {oidc.claim!r} names no role of ours.")
-        return Identity(f"oidc:{claims['sub']}", role)
+        return Identity(
+            f"oidc:{claims['sub']}",
+            role,
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        )
 
 
 def _issuer(token: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from crds.access import AccessToken, Role
 from crds.store import Actor
@@ -17,12 +18,16 @@ class Identity:
         role: What they may do; None: nothing.
         account: For an account's owner, the one namespace that is theirs.
         token: The id of the token of ours that they showed.
+        issued_at: When their proof was made; None for one that nobody revokes by its age.
+        expires_at: When it ends.
     """
 
     subject: str
     role: Role | None
     account: str = ""
     token: str | None = None
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -38,7 +43,14 @@ class Identity:
     @classmethod
     def of_token(cls, token: AccessToken) -> Identity:
         """The bearer of a token of ours."""
-        return cls(f"token:{token.id}:{token.name}", token.role, token.account, token.id)
+        return cls(
+            f"token:{token.id}:{token.name}",
+            token.role,
+            token.account,
+            token.id,
+            token.created_at,
+            token.expires_at,
+        )
 
 
 ANONYMOUS = Identity("system:anonymous", None)
