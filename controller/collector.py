@@ -13,11 +13,11 @@ import structlog
 
 from controller.edge import Edge, stamps
 from controller.engine import EventRecorder, Grip
-from controller.kind import PAUSED
 from controller.machine import names
 from controller.orphans import FIELDS, Evidence, Outside, Row, Thing, look_outside, too_many
 from controller.providers import Call, Forbidden, NotFound, Priority, ProviderError
 from controller.providers.fly import Fly
+from crds.annotations import COLLECT, PAUSED
 from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Key
 from crds.platform import PLATFORM, Platform
@@ -29,8 +29,6 @@ PERIOD_SECONDS = 300.0
 # Something without a row must have been so for this long: rows are written before effects, so
 # this only has to outlast a listing's staleness and a request that was on its way.
 GRACE = timedelta(minutes=10)
-# Until this moment (RFC 3339) the platform's annotation lets go what the collector would keep.
-COLLECT = "invoker.dev/collect"
 PLATFORM_KEY = Key("Platform", "", PLATFORM)
 
 log = structlog.get_logger("invoker.collector")

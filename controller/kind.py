@@ -22,6 +22,7 @@ from controller.engine import (
 from controller.failures import meaning_of
 from controller.providers import ProviderError
 from controller.scope import Scope, write_status
+from crds.annotations import FORCE_DELETE, PAUSED
 from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Resource, Retry, Status
 from crds.store import StatusWish, Store
@@ -34,9 +35,6 @@ R = TypeVar("R", bound=Resource)
 log = structlog.get_logger("invoker.kind")
 
 FINALIZER = "invoker.dev/controller"
-PAUSED = "invoker.dev/paused"
-# On an object that is being deleted: the reason why its removal shall not be waited for.
-FORCE_DELETE = "invoker.dev/force-delete"
 # A conflict passes with the next read; only so many in a row are worth showing.
 VISIBLE_CONFLICTS = 5
 
@@ -167,6 +165,7 @@ class KindReconciler(ABC, Generic[R]):
         row = await self.store.find_row(request.key)
         if row is None:
             return
+        self._warn(request, row, failure)
         status = self._failed(row, failure)
         try:
             await write_status(
@@ -175,6 +174,13 @@ class KindReconciler(ABC, Generic[R]):
         except (ConflictError, NotFoundError):
             # Lost the shard or the object: whoever has it now shows what holds now.
             return
+
+    def _warn(self, request: Request, row: Any, failure: Failure) -> None:
+        """Record that something stands in the way, once for as long as it is the same."""
+        known = row["status"].get("retry")
+        if not isinstance(known, dict) or known.get("reason") != failure.reason:
+            text = f"{failure.reason}: {failure.message}" if failure.message else failure.reason
+            self.recorder.event(request.key, row["uid"], "Warning", "NotConverged", text)
 
     def _failed(self, row: Any, failure: Failure) -> dict[str, Any]:
         retry = Retry(

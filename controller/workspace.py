@@ -311,9 +311,10 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         status.url = self._public_url(status.subdomain)
         status.idle_at = idle_at
         status.asleep = machine.status.phase == "Asleep"
-        status.phase = (
-            machine.status.phase if account.spec.state == "Active" else account.spec.state
-        )
+        phase = machine.status.phase if account.spec.state == "Active" else account.spec.state
+        if phase != status.phase:
+            scope.event("PhaseChanged", f"{phase}, was {status.phase}")
+        status.phase = phase
         scope.condition("Routed", status=True, reason="Claimed")
         ready = machine.status.condition("Ready")
         if ready is None or ready.observed_generation != machine.metadata.generation:

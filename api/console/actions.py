@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from api.access import Attributes, Identity, allows, may_change
 from api.console.objects import Found
+from crds.annotations import FORCE_DELETE, PAUSED
 from crds.errors import Cause, InvalidError
 from crds.platform import Platform
 
 Json = dict[str, Any]
-PAUSED: Final = "invoker.dev/paused"
-FORCE_DELETE: Final = "invoker.dev/force-delete"
 MAX_REASON: Final = 500
 
 

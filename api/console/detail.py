@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from api.console.actions import PAUSED, offered
+from api.console.actions import offered
 from api.console.addresses import object_path
 from api.console.comparison import compare
 from api.console.desk import Desk
@@ -18,6 +18,7 @@ from api.console.objects import Found, find
 from api.console.rendering import Rendering
 from api.console.surveys import platform_spec
 from api.console.visitors import Visitor
+from crds.annotations import PAUSED
 from crds.compute import monthly_cost_usd
 from crds.errors import InvalidError
 from crds.fleet import one

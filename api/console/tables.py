@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from api.console.rendering import query as query_of
 from api.kubernetes.jsonpath import look_up, steps_of
 from api.kubernetes.objects import of_row
+from crds.annotations import PAUSED
 from crds.meta import Column, Resource
 from crds.store import Store
 
@@ -21,9 +22,8 @@ NEWEST_FIRST: Final = "-age"
 MAX_WORDS: Final = 6
 MAX_PAGE: Final = 1_000_000
 READY: Final = ("True", "False", "Unknown")
-PAUSED: Final = "invoker.dev/paused"
 
-_IS_PAUSED: Final = "coalesce(o.annotations->>'invoker.dev/paused' = 'true', false)"
+_IS_PAUSED: Final = f"coalesce(o.annotations->>'{PAUSED}' = 'true', false)"
 UNCONVERGED: Final = (
     """(NOT coalesce(o.status->'conditions' @> '[{"type": "Ready", "status": "True"}]', false) """
     "OR coalesce(o.status->'observedGeneration', '0') <> to_jsonb(o.generation) "

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from controller.kind import PAUSED
+from crds.annotations import PAUSED
 from crds.store.database import Database
 
 

@@ -11,13 +11,13 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
+from crds.annotations import PAUSED
 from crds.errors import InvalidError
 from crds.machine import Intent, MachineStatus
 from crds.meta import Key, Status
 from crds.registry import KINDS
 from crds.store import EventRecord, Store
 from crds.store.rows import COLUMNS, to_object
-from deploy.command.annotations import PAUSED
 from deploy.command.gauges import Gauges
 from deploy.command.kinds import key_of
 from deploy.command.output import camel

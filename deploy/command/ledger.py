@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from controller.edge import Edge, stamps
-from controller.kind import PAUSED
 from controller.orphans import FIELDS, Evidence, Thing, look_outside
 from controller.providers import Call, NotFound, Priority, ProviderError, aiohttp_transport
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import GONE_VOLUME_STATES, TERMINAL_STATES, Fly, FlyMachine, Volume
+from crds.annotations import PAUSED
 from crds.compute import MONTHLY_VOLUME_USD_PER_GB, MachineSize, monthly_cost_usd
 from crds.store import EventRecord, Store
 from crds.store.tombstones import Tombstones

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from crds.account import Account
+from crds.annotations import FORCE_DELETE, PAUSED
 from crds.errors import ConflictError
 from crds.meta import Resource
 from crds.store import Store
-from deploy.command.annotations import FORCE_DELETE, PAUSED
 from deploy.command.frame import CommandError, framed, note, run, usage
 from deploy.command.kinds import Kind, Name, Namespace, find, kind_of
 from deploy.command.place import Place, State

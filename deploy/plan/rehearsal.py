@@ -14,13 +14,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from controller.assembly import Clouds, Pace, Replica
 from controller.engine import Timing
-from controller.kind import PAUSED
 from controller.machine import names
 from controller.machine.agent import AgentClient
 from controller.machine.tools import Tools
 from controller.providers import Gear
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from crds.annotations import PAUSED
 from crds.machine import Machine
 from crds.meta import Key
 from crds.registry import KINDS

@@ -12,7 +12,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from controller.kind import PAUSED
+from crds.annotations import PAUSED
 from deploy.plan.documents import Wish
 
 # Rows of the accounts in question, and what holds for all.

@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 
 from controller.kind import FINALIZER
-from controller.kind import PAUSED as HEEDED
 from crds.account import Account, AccountSpec
 from crds.errors import ConflictError
 from crds.meta import ObjectMeta
 from crds.store import Store
 from crds.workspace import Workspace, WorkspaceSpec
 from deploy.command import wishes
-from deploy.command.annotations import PAUSED
 from deploy.command.frame import CommandError
 from deploy.command.place import person
 from tests.command.invoking import Invoker
@@ -60,11 +58,6 @@ def test_pause_and_resume(invoker: Invoker, write: Write) -> None:
     assert (0, 0) == (paused.exit_code, resumed.exit_code)
     assert {"invoker.dev/paused": "true"} == then
     assert {} == workspace(write).metadata.annotations
-
-
-def test_the_controllers_heed_it() -> None:
-    """The annotation is the controllers' own."""
-    assert HEEDED == PAUSED
 
 
 def test_restart(invoker: Invoker, write: Write) -> None:

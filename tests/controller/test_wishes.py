@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from crds.account import Account
@@ -98,6 +99,27 @@ def test_machine_cap(play: Play) -> None:
 
         await set_platform(here, PlatformSpec(caps=Caps(machines=1)))
         await here.until_phase("Running", within=1200)
+
+    play(scene)
+
+
+def test_what_stands_in_the_way_is_an_event_of_the_workspace(play: Play) -> None:
+    """A workspace tells what held it up, once for as long as it did, and what became of it."""
+
+    async def scene(here: World) -> None:
+        await set_platform(here, PlatformSpec(caps=Caps(machines=0)))
+        await here.register()
+        await here.wish()
+        refused = await until_retry(here, "FleetCapReached")
+        await set_platform(here, PlatformSpec(caps=Caps(machines=1)))
+        await here.until_phase("Running", within=1200)
+        await anyio.sleep(5)
+        events = await here.store.events.list(uid=refused.uid)
+
+        told = [(event.type, event.reason, event.count) for event in events]
+        assert ("Warning", "NotConverged", 1) == told[0]
+        assert events[0].message.startswith("FleetCapReached: ")
+        assert "Running, was Creating" == events[-1].message
 
     play(scene)
 

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from psycopg.types.json import Jsonb
 
 from controller.engine import Grip
-from controller.kind import PAUSED
 from controller.metrics import FleetWatch
 from controller.metrics.journal import Facts, Journal, JournalGapError
+from crds.annotations import PAUSED
 from crds.compute import MachineSize, monthly_cost_usd
 from crds.machine import (
     InstanceStatus,

@@ -6,8 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from controller.collector import COLLECT
-from controller.kind import FORCE_DELETE, PAUSED
+from crds.annotations import COLLECT, FORCE_DELETE, PAUSED
 from crds.errors import ConflictError
 from crds.meta import Key, ObjectMeta
 from crds.platform import PLATFORM, Platform

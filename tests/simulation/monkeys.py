@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from controller.collector import COLLECT
 from controller.machine import names
+from crds.annotations import COLLECT
 from crds.meta import ObjectMeta
 from crds.platform import PLATFORM, Platform
 from deploy.local.simulators.kv.store import Entry
