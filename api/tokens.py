@@ -26,7 +26,6 @@ OPTIONS: Final[Options] = {
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
-    "strict_aud": True,
     "enforce_minimum_key_length": True,
 }
 
@@ -82,13 +81,16 @@ class Verifier:
         """
         return _caller(await self.claims(token, audience=AUDIENCE, require=REQUIRED))
 
-    async def claims(self, token: str, *, audience: str, require: Iterable[str]) -> dict[str, Any]:
+    async def claims(
+        self, token: str, *, audience: str, require: Iterable[str], one_audience: bool = True
+    ) -> dict[str, Any]:
         """Verify a token and return what it claims.
 
         Args:
             token: The token.
             audience: What `aud` must be.
             require: Claims that must be there, beside those of every token.
+            one_audience: Whether `aud` must be nothing but that; else it may be a list with it.
 
         Raises:
             InvalidTokenError: It is not valid, with the reason.
@@ -97,7 +99,8 @@ class Verifier:
         if len(token) > MAX_TOKEN_LENGTH:
             _refuse("is too long")
         algorithm, key = await self._key(_header(token))
-        options: Options = {**OPTIONS, "require": [*ALWAYS_REQUIRED, *require]}
+        required = [*ALWAYS_REQUIRED, *require]
+        options: Options = {**OPTIONS, "require": required, "strict_aud": one_audience}
         claims = self._decode(token, algorithm, key, audience, options)
         self._check_times(claims)
         return claims

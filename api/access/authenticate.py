@@ -127,7 +127,9 @@ class Authenticator:
         return await self._unrevoked(identity)
 
     async def _by_oidc(self, oidc: OpenIdConnect, token: str) -> Identity:
-        claims = await oidc.verifier.claims(token, audience=oidc.audience, require=("sub",))
+        claims = await oidc.verifier.claims(
+            token, audience=oidc.audience, require=("sub",), one_audience=False
+        )
         role = oidc.role_of(claims)
         if role is None:
             raise UnauthenticatedError(f"The token's claim {oidc.claim!r} names no role of ours.")
