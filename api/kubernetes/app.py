@@ -39,7 +39,7 @@ from api.kubernetes.errors import (
 )
 from api.kubernetes.lists import list_answer, object_answer, read_page
 from api.kubernetes.objects import check_envelope
-from api.kubernetes.options import form_of, list_options, write_options
+from api.kubernetes.options import check_length, form_of, list_options, write_options
 from api.kubernetes.paths import Target, target_of
 from api.kubernetes.scale import scale_of
 from api.kubernetes.selectors import parse
@@ -94,6 +94,7 @@ async def _serve(request: Request) -> Response:
     # Not of the URL, which is put together with the Host header.
     target = target_of(request.scope["path"])
     try:
+        check_length(request)
         identity = await identify(request, door.api.authenticator)
         structlog.contextvars.bind_contextvars(subject=identity.subject)
         if target is None:

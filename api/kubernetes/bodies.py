@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import yaml
@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.kubernetes import protobuf
 from api.kubernetes.errors import (
-    ApiError,
     bad_request,
+    too_large,
     unprocessable,
     unsupported_media_type,
 )
@@ -23,8 +23,15 @@ from api.kubernetes.options import Validation
 from api.kubernetes.served import Json, Served
 
 MAX_BYTES: Final = 3 * 1024 * 1024
+# What kubectl sends as protobuf is small, and read byte by byte.
+MAX_PROTOBUF_BYTES: Final = 64 * 1024
 # Deeper than any object of ours; a patch of brackets must not exhaust the stack.
 MAX_DEPTH: Final = 64
+# Every value costs time of the loop in which everybody else is served; an object of ours has
+# a hundred.
+MAX_VALUES: Final = 20_000
+# The longest number of 64 bits has twenty digits.
+MAX_NUMBER: Final = 64
 JSON_TYPE: Final = "application/json"
 YAML_TYPES: Final = ("application/yaml", "application/apply-patch+yaml")
 PROTOBUF_TYPE: Final = "application/vnd.kubernetes.protobuf"
@@ -47,8 +54,7 @@ async def read(request: Request) -> bytes:
         async for chunk in request.stream():
             data += chunk
             if len(data) > MAX_BYTES:
-                message = f"Request entity too large: limit is {MAX_BYTES}"
-                raise ApiError(413, "RequestEntityTooLarge", message)
+                raise too_large(f"limit is {MAX_BYTES} bytes")
     except ClientDisconnect:
         raise bad_request("the body ended early") from None
     return bytes(data)
@@ -61,97 +67,155 @@ async def read_object(request: Request) -> tuple[Any, list[str]]:
         What it says, and the paths of fields that it says twice.
 
     Raises:
-        ApiError: 400, it cannot be read; 415, it is of another type.
+        ApiError: 400, it cannot be read; 413, it is too large; 415, it is of another type; 422, it
+            holds something that cannot be kept.
     """
-    data = await read(request)
-    type_ = media_type(request)
-    if type_ == PROTOBUF_TYPE:
-        decoded = protobuf.decode(data)
-        return decoded, list(check_storable(decoded))
-    return decode(data, type_)
+    return decode(await read(request), media_type(request))
 
 
 def decode(data: bytes, type_: str) -> tuple[Any, list[str]]:
-    """A body of JSON or YAML, and the paths of fields that are there twice.
+    """A body of a type, and the paths of fields that are there twice.
 
     Raises:
-        ApiError: 400, it cannot be read; 415, it is of another type.
+        ApiError: 400, it cannot be read; 413, it is too large; 415, it is of another type; 422, it
+            holds something that cannot be kept.
     """
+    decoded = _decoded(data, type_)
+    return decoded, check_storable(decoded)
+
+
+def _decoded(data: bytes, type_: str) -> Any:
+    if type_ == PROTOBUF_TYPE:
+        if len(data) > MAX_PROTOBUF_BYTES:
+            raise too_large(f"limit of protobuf is {MAX_PROTOBUF_BYTES} bytes")
+        return protobuf.decode(data)
     try:
         if type_ in YAML_TYPES and not data.lstrip().startswith(b"{"):
-            decoded = yaml.load(data, _Loader)  # noqa: S506 - it is a safe loader
-        elif type_ in (JSON_TYPE, *YAML_TYPES) or type_.endswith("+json"):
+            return _of_yaml(data)
+        if type_ in (JSON_TYPE, *YAML_TYPES) or type_.endswith("+json"):
             # JSON is YAML, but Python's YAML is slow; most clients send JSON all the same.
-            decoded = json.loads(data, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
-        else:
-            message = f"the body of the request was in an unknown format: {type_[:100]}"
-            raise unsupported_media_type(message)
+            return _of_json(data)
     except (ValueError, yaml.YAMLError, RecursionError):
         raise bad_request("the body cannot be read: it is not well-formed") from None
-    return decoded, list(check_storable(decoded))
+    raise unsupported_media_type(f"the body of the request was in an unknown format: {type_[:100]}")
 
 
-class _Loader(yaml.SafeLoader):
+def _of_json(data: bytes) -> Any:
+    # No body has more values than separators; those in texts are counted too.
+    if sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
+        raise too_large(_TOO_MANY)
+    return json.loads(data, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
+
+
+def _of_yaml(data: bytes) -> Any:
+    """What YAML says, once its events have shown that it is small and shallow.
+
+    Aliases are refused: a page of them can stand for more than a memory holds.
+    """
+    depth = 0
+    for number, event in enumerate(yaml.parse(data, _Loader)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if number > MAX_VALUES:
+            raise too_large(_TOO_MANY)
+        if depth > MAX_DEPTH:
+            raise bad_request(_TOO_DEEP)
+        if isinstance(event, yaml.AliasEvent):
+            raise bad_request("YAML with aliases is not taken: write out what they stand for")
+    return yaml.load(data, _Loader)  # noqa: S506 - it is a safe loader
+
+
+class _Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: a moment is text."""
+
+    def resolve(self, kind: type[Any], value: Any, implicit: Any) -> Any:
+        """What a value without quotes is; one that is too long for a number is text."""
+        if kind is yaml.ScalarNode and isinstance(value, str) and len(value) > MAX_NUMBER:
+            implicit = (False, True)
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML says no types here
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 
 
 class _Pairs(dict[str, Any]):
     """An object of JSON that knows which of its names were there twice."""
 
+    twice: Sequence[str] = ()
+
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        counts = Counter(name for name, _ in pairs) if len(self) < len(pairs) else Counter[str]()
-        self.twice = {name for name, number in counts.items() if number > 1}
+        if len(self) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            self.twice = [name for name, number in counts.items() if number > 1]
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def check_storable(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
+def check_storable(value: Any) -> list[str]:
     """Have a value that the database can keep.
 
-    Yields:
+    Returns:
         The paths of fields that are there twice.
 
     Raises:
-        ApiError: 400, it is nested too deeply; 422, it holds something else than JSON; the field
-            is named.
+        ApiError: 400, it is nested too deeply; 413, it has too many values; 422, it holds
+            something else than JSON; the field is named.
     """
-    if depth > MAX_DEPTH:
-        raise bad_request(f"the body is nested deeper than {MAX_DEPTH}")
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            if not isinstance(key, str) or not _is_text(key):
-                raise unprocessable(path or "body", "keys must be text")
-            where = f"{path}.{key}" if path else key
-            if key in getattr(value, "twice", ()):
-                yield where
-            yield from check_storable(each, where, depth + 1)
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from check_storable(each, f"{path}[{number}]", depth + 1)
-    elif problem := _problem(value):
-        raise unprocessable(path or "body", problem)
+    twice: list[str] = []
+    waiting: list[tuple[Any, str, int]] = [(value, "", 0)]
+    seen = 0
+    while waiting:
+        each, path, depth = waiting.pop()
+        seen += 1
+        if seen > MAX_VALUES:
+            raise too_large(_TOO_MANY)
+        if depth > MAX_DEPTH:
+            raise bad_request(_TOO_DEEP)
+        if isinstance(each, dict):
+            twice += [f"{path}.{key}".lstrip(".") for key in getattr(each, "twice", ())]
+            waiting += [(e, _below(path, key), depth + 1) for key, e in each.items()]
+        elif isinstance(each, list):
+            waiting += [(e, f"{path}[{number}]", depth + 1) for number, e in enumerate(each)]
+        elif problem := _problem(each):
+            raise unprocessable(path or "body", problem)
+    return twice
+
+
+def _below(path: str, key: object) -> str:
+    if not isinstance(key, str) or not _is_text(key):
+        raise unprocessable(path or "body", "keys must be text")
+    return f"{path}.{key}" if path else key
 
 
 def _problem(value: Any) -> str | None:
     if isinstance(value, str):
         return None if _is_text(value) else "must be text without NUL and lone surrogates"
+    if value is None or isinstance(value, bool):
+        return None
     if isinstance(value, float):
         return None if math.isfinite(value) else "must be a finite number"
-    plain = value is None or isinstance(value, bool | int)
-    return None if plain else "is a value that JSON does not have; quote it"
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else "must be a number of 64 bits"
+    return "is a value that JSON does not have; quote it"
 
 
 def _is_text(value: str) -> bool:
-    return "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
+    try:
+        # Only surrogates cannot be encoded.
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+_TOO_DEEP: Final = f"the body is nested deeper than {MAX_DEPTH}"
+_TOO_MANY: Final = f"limit is {MAX_VALUES} values"
 
 
 def without_unknown(

@@ -168,6 +168,11 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiErr
     )
 
 
+def too_large(limit: str) -> ApiError:
+    """413: the body has more of something than is taken."""
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {limit}")
+
+
 def unsupported_media_type(message: str) -> ApiError:
     """415: the body's type is not taken."""
     return ApiError(415, "UnsupportedMediaType", message)

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from api.kubernetes.errors import ApiError, bad_request, expired
 from api.kubernetes.objects import name_of, parse_version
@@ -14,6 +14,9 @@ from api.kubernetes.options import Form, ListOptions
 from api.kubernetes.selectors import Selector
 from api.kubernetes.served import Json, Served, Source
 from api.kubernetes.tables import partial, table
+
+# Longer than any namespace and name make it.
+MAX_TOKEN: Final = 1024
 
 
 class Resume(NamedTuple):
@@ -34,9 +37,11 @@ class Resume(NamedTuple):
         Raises:
             ApiError: 400, it is none of ours.
         """
+        if len(token) > MAX_TOKEN:
+            raise bad_request("continue key is not valid")
         try:
             version, namespace, name = json.loads(base64.urlsafe_b64decode(token + "=="))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise bad_request("continue key is not valid") from None
         texts = isinstance(namespace, str) and isinstance(name, str)
         if not texts or not f"{namespace}{name}".isprintable():

@@ -15,6 +15,8 @@ from api.kubernetes.tables import IncludeObject
 Shape = Literal["object", "table", "partial"]
 Validation = Literal["Ignore", "Warn", "Strict"]
 MAX_MANAGER: Final = 128
+# Room for a selector of a thousand names.
+MAX_URI: Final = 32 * 1024
 JSON: Final = ("application/json", "application/*", "*/*")
 
 
@@ -77,6 +79,16 @@ class WriteOptions:
     named: bool
     validation: Validation
     force: bool
+
+
+def check_length(request: Request) -> None:
+    """Have a request whose path and parameters are not endless.
+
+    Raises:
+        ApiError: 414, they are.
+    """
+    if len(request.scope["path"]) + len(request.scope["query_string"]) > MAX_URI:
+        raise ApiError(414, "RequestURITooLong", f"the path and its parameters exceed {MAX_URI}")
 
 
 def form_of(request: Request) -> Form:

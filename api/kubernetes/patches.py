@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import jsonpatch
 
-from api.kubernetes.bodies import MAX_BYTES
-from api.kubernetes.errors import ApiError, bad_request, unsupported_media_type
+from api.kubernetes.bodies import MAX_BYTES, check_storable
+from api.kubernetes.errors import ApiError, bad_request, too_large, unsupported_media_type
 from api.kubernetes.served import Json
 
 MERGE: Final = "application/merge-patch+json"
@@ -63,8 +63,7 @@ def _patched(old: Json, patch: Any) -> Json:
                 source = jsonpatch.JsonPointer(operation.get("from", "")).resolve(new)
                 copied += len(json.dumps(source))
                 if copied > MAX_BYTES:
-                    message = f"the copies of the JSON patch exceed {MAX_BYTES} bytes"
-                    raise ApiError(413, "RequestEntityTooLarge", message)
+                    raise too_large(f"limit of what a JSON patch copies is {MAX_BYTES} bytes")
             new = jsonpatch.JsonPatch([operation]).apply(new, in_place=True)
     except jsonpatch.JsonPatchTestFailed as error:
         raise ApiError(
@@ -81,6 +80,8 @@ def _patched(old: Json, patch: Any) -> Json:
         ) from None
     if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
         raise bad_request("the patch leaves no object with metadata")
+    # Each operation is shallow and small; all of them together need not be.
+    check_storable(new)
     return new
 
 

@@ -16,8 +16,8 @@ Labels = Mapping[str, str]
 SET: Final = re.compile(r"(?P<key>\S+)\s+(?P<verb>in|notin)\s*\((?P<values>[^()]*)\)")
 EQUALITY: Final = re.compile(r"(?P<key>[^\s=!]+)\s*(?P<verb>==|=|!=)\s*(?P<value>[^\s=!]*)")
 PRESENCE: Final = re.compile(r"(?P<absent>!?)\s*(?P<key>[^\s=!]+)")
-# Commas between requirements, not those inside parentheses.
-COMMA: Final = re.compile(r",(?![^(]*\))")
+# Every requirement is tried on every object.
+MAX_REQUIREMENTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,30 @@ def parse(
     return Selector(
         (within if namespace is None else namespace) if served.namespaced else None,
         names.get("metadata.name"),
-        tuple(_label(part.strip()) for part in COMMA.split(labels or "") if part.strip()),
+        tuple(_label(part) for part in _requirements(labels or "")),
         rest,
     )
+
+
+def _requirements(text: str) -> list[str]:
+    """The parts between commas, other than those inside parentheses.
+
+    Raises:
+        ApiError: 400, they are too many.
+    """
+    found: list[list[str]] = []
+    inside = False
+    for piece in text.split(","):
+        if inside:
+            found[-1].append(piece)
+        else:
+            found.append([piece])
+        if "(" in piece or ")" in piece:
+            inside = piece.rfind("(") > piece.rfind(")")
+    parts = [part for pieces in found if (part := ",".join(pieces).strip())]
+    if len(parts) > MAX_REQUIREMENTS:
+        raise bad_request(f"a selector has at most {MAX_REQUIREMENTS} requirements")
+    return parts
 
 
 def _label(text: str) -> Callable[[Labels], bool]:
@@ -107,7 +128,7 @@ def _check(key: str, *values: str) -> None:
 def _fields(served: Served, text: str) -> tuple[dict[str, str], tuple[Callable[[Json], bool], ...]]:
     names: dict[str, str] = {}
     rest: list[Callable[[Json], bool]] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in _requirements(text):
         match = EQUALITY.fullmatch(part)
         if match is None:
             raise bad_request(f"invalid field selector: {part[:100]!r}; can't understand it")

@@ -13,10 +13,8 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from api.access import Attributes, allows
-from api.kubernetes import protobuf
 from api.kubernetes.authorization import refusal
 from api.kubernetes.bodies import (
-    PROTOBUF_TYPE,
     decode,
     media_type,
     read,
@@ -188,11 +186,8 @@ class Writer:
         return Written(_success(served.plural, served.group, name, old["metadata"]["uid"]))
 
     async def _delete_options(self, request: Request) -> tuple[Json, Wish]:
-        body: Any = {}
         data = await read(request)
-        if data:
-            type_ = media_type(request)
-            body = protobuf.decode(data) if type_ == PROTOBUF_TYPE else decode(data, type_)[0]
+        body, _ = decode(data, media_type(request)) if data else ({}, [])
         if not isinstance(body, dict):
             raise bad_request("DeleteOptions must be an object")
         policy = body.get("propagationPolicy") or request.query_params.get("propagationPolicy")
