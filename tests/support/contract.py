@@ -13,10 +13,13 @@ import httpx
 import jsonschema
 import pytest
 
+from tests.support.swagger import modern
+
 _SPECS = {
     "api.machines.dev": ("fly/machines.openapi.json", ""),
     "api.cloudflare.com": ("cloudflare/workers-kv.openapi.json", "/client/v4"),
     ".supabase.co": ("supabase/auth.openapi.json", "/auth/v1"),
+    "api.netlify.com": ("netlify/netlify.swagger.json", "/api/v1"),
 }
 _ERRORS_FROM = 400
 _UNKNOWN_ALLOWED = frozenset({"PUT /admin/users/{userId}"})  # takes ban_duration, unspecified
@@ -161,7 +164,7 @@ class _Operation:
 
 @cache
 def _load(file: Path, base: str) -> _Spec:
-    return _Spec(json.loads(file.read_text()), base)
+    return _Spec(modern(json.loads(file.read_text())), base)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

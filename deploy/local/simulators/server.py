@@ -26,6 +26,8 @@ from deploy.local.simulators.kv import KV, kv_binding
 from deploy.local.simulators.kv.store import DEFAULT_ACCOUNT, DEFAULT_NAMESPACE
 from deploy.local.simulators.kv.store import DEFAULT_TOKEN as KV_TOKEN
 from deploy.local.simulators.limits import AuthLimits, CloudflareLimits, FlyLimits
+from deploy.local.simulators.netlify import NetlifyLimits, NetlifyTeam, netlify_api
+from deploy.local.simulators.netlify.team import DEFAULT_TOKEN as NETLIFY_TOKEN
 from deploy.local.simulators.persistence import StateFile
 
 HOST = "127.0.0.1"
@@ -35,7 +37,8 @@ _KEPT_EFFECTS = 1000
 def main(arguments: list[str] | None = None) -> None:
     """Run one simulator until SIGTERM or SIGINT."""
     options = _parser().parse_args(arguments)
-    run = {"fly": run_fly, "kv": run_kv, "auth": run_auth}[options.simulator]
+    runs = {"fly": run_fly, "kv": run_kv, "auth": run_auth, "netlify": run_netlify}
+    run = runs[options.simulator]
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(options))
 
@@ -92,11 +95,29 @@ async def run_auth(options: argparse.Namespace) -> None:
     await _run_saved(auth, options, auth_api(auth), "auth")
 
 
+async def run_netlify(options: argparse.Namespace) -> None:
+    """Serve Netlify's API under `/api/v1`; the named sites are there from the start."""
+    team = NetlifyTeam(token=options.token, limits=NetlifyLimits(enabled=options.limits))
+    team.effects.kept = _KEPT_EFFECTS
+    saved = StateFile(options.state / "netlify" / "state.json", team)
+    saved.open()
+    for name in options.site:
+        if name not in team.sites:
+            team.add_site(name, name)
+    await _run_opened(saved, options, netlify_api(team), "netlify")
+
+
 async def _run_saved(
     subject: KV | SupabaseAuth, options: argparse.Namespace, app: ASGIApp, name: str
 ) -> None:
     saved = StateFile(options.state / name / "state.json", subject)
     saved.open()
+    await _run_opened(saved, options, app, name)
+
+
+async def _run_opened(
+    saved: StateFile, options: argparse.Namespace, app: ASGIApp, name: str
+) -> None:
     try:
         async with _serving(app, options.port) as ended:
             _ready(name, f"http://{HOST}:{options.port}")
@@ -148,8 +169,9 @@ def _ready(name: str, where: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.local.simulators")
     simulators = parser.add_subparsers(dest="simulator", required=True)
-    fly, kv, auth = (simulators.add_parser(name) for name in ("fly", "kv", "auth"))
-    for each, port in ((fly, 4280), (kv, 4281), (auth, 4282)):
+    names = ("fly", "kv", "auth", "netlify")
+    fly, kv, auth, netlify = (simulators.add_parser(name) for name in names)
+    for each, port in ((fly, 4280), (kv, 4281), (auth, 4282), (netlify, 4284)):
         each.add_argument("--state", type=Path, required=True, help="directory of the state")
         each.add_argument("--port", type=int, default=port)
         each.add_argument("--no-limits", dest="limits", action="store_false")
@@ -163,4 +185,6 @@ def _parser() -> argparse.ArgumentParser:
     auth.add_argument("--service-key", default=DEFAULT_SERVICE_KEY)
     auth.add_argument("--issuer", default="")
     auth.add_argument("--confirm", action="store_true", help="e-mails must be confirmed")
+    netlify.add_argument("--token", default=NETLIFY_TOKEN)
+    netlify.add_argument("--site", action="append", default=[], help="a site's ID and name")
     return parser
