@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ from api.kubernetes.errors import (
     expired,
     invalid,
     method_not_allowed,
+    no_database,
     no_such_path,
     not_found,
 )
@@ -60,7 +62,8 @@ from crds.errors import (
 VERBS_OF_SUBRESOURCES: Final = frozenset({"get", "update", "patch"})
 # Those that nothing takes are refused by us, in the words of everything else here.
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-
+# Before the time of every request of the process is over, whose answer is no Status.
+DEADLINE_SECONDS: Final = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -95,22 +98,29 @@ async def _serve(request: Request) -> Response:
     target = target_of(request.scope["path"])
     try:
         check_length(request)
-        identity = await identify(request, door.api.authenticator)
-        structlog.contextvars.bind_contextvars(subject=identity.subject)
-        if target is None:
-            return await serve_path(request, door, identity)
-        return await _serve_target(request, door, identity, target)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await _admitted(request, door, target)
     except ApiError as error:
         return error.response()
     except StoreError as error:
         return _of_store(error, None if target is None else door.source(target).served, target)
     except (psycopg.OperationalError, psycopg.errors.LockNotAvailable):
-        message = "the database does not answer at present"
-        return ApiError(503, "ServiceUnavailable", message, retry_after=2).response()
+        return no_database().response()
+    except TimeoutError:
+        message = "this took too long; it may have been done all the same: ask before repeating"
+        return ApiError(504, "Timeout", message, retry_after=1).response()
     except Exception:
         log.exception("request failed", path=request.scope["path"])
         message = "Something went wrong on our side. It has been noted."
         return ApiError(500, "InternalError", message).response()
+
+
+async def _admitted(request: Request, door: Door, target: Target | None) -> Response:
+    identity = await identify(request, door.api.authenticator)
+    structlog.contextvars.bind_contextvars(subject=identity.subject)
+    if target is None:
+        return await serve_path(request, door, identity)
+    return await _serve_target(request, door, identity, target)
 
 
 def _of_store(error: StoreError, served: Served | None, target: Target | None) -> Response:

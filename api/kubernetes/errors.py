@@ -152,6 +152,12 @@ def expired(message: str) -> ApiError:
     return ApiError(410, "Expired", message)
 
 
+def no_database() -> ApiError:
+    """503: the database does not answer."""
+    message = "the database does not answer at present"
+    return ApiError(503, "ServiceUnavailable", message, retry_after=2)
+
+
 def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
     """422: the object breaks rules, one cause a field."""
     of = f"{kind}.{group}" if group else kind

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import inf
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
 
 import anyio
+import psycopg
 from psycopg.rows import DictRow
 from pydantic import (
     AwareDatetime,
@@ -232,14 +234,20 @@ class EventSource(ReadOnly):
         if since > await self._events.newest():
             raise ExpiredError(f"version {since} has not been yet")
         while not self._feed.ended:
-            if await self._look() > since:
-                rows = await self._events.since(since, BATCH)
+            rows = await self._since(since)
+            if rows:
                 changes = [_change(row, since) for row in rows]
-                since = max([since, *(change.resource_version for change in changes)])
+                since = changes[-1].resource_version
                 yield Batch(changes, since)
-                if len(rows) == BATCH:
-                    continue
-            await anyio.sleep(self._poll_seconds)
+            if len(rows) < BATCH:
+                await anyio.sleep(self._poll_seconds)
+
+    async def _since(self, version: int) -> Sequence[DictRow]:
+        """What changed after a version; nothing while the database does not answer."""
+        with suppress(psycopg.OperationalError):
+            if await self._look() > version:
+                return await self._events.since(version, BATCH)
+        return []
 
     async def create(self, body: Json, wish: Wish) -> Json:
         """Keep an event that somebody posts.

@@ -10,7 +10,6 @@ from contextlib import aclosing, asynccontextmanager
 
 import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
 from api.kubernetes.objects import change_of
 from api.kubernetes.served import Batch, Change
@@ -84,10 +83,11 @@ class Feed:
         Raises:
             ExpiredError: The version is compacted, or not there yet.
         """
-        if since > self._newest and since > await self._store.log.newest():
-            raise ExpiredError(f"version {since} has not been yet")
         while not self._ended:
             moved = self._moved
+            if since > self._newest and not await self._has_been(since):
+                # Also for who follows already: the database may be a backup by now.
+                raise ExpiredError(f"version {since} has not been yet")
             if not self._reading or since < self._since:
                 # Too far behind for the memory, or it is not to be trusted: read the log.
                 async with aclosing(self._catch_up(since)) as behind:
@@ -101,12 +101,18 @@ class Feed:
             else:
                 await moved.wait()
 
+    async def _has_been(self, version: int) -> bool:
+        try:
+            return version <= await self._store.log.newest()
+        except psycopg.OperationalError:
+            return True  # nobody can say; it is asked again once the log is read again
+
     @staticmethod
     async def _next(behind: AsyncGenerator[Batch, None]) -> Batch | None:
         """The next batch; None at the end, and when the database went away for a moment."""
         try:
             return await anext(behind, None)
-        except (psycopg.OperationalError, PoolTimeout):
+        except psycopg.OperationalError:
             await asyncio.sleep(RETRY_SECONDS)
             return None
 

@@ -19,6 +19,10 @@ from api.kubernetes.tables import partial, table
 MAX_TOKEN: Final = 1024
 
 
+# So many objects are read at a time where only some are wanted.
+SEARCH: Final = 500
+
+
 class Resume(NamedTuple):
     """Where a list goes on: after which object, and of which version its first page was."""
 
@@ -95,6 +99,9 @@ async def _collect(
     after = (begun.namespace, begun.name) if begun else None
     # One more than wanted tells whether there is another page.
     ask = None if limit is None else limit + 1
+    if ask is not None and selector.narrow:
+        # What matches may be rare: it is not to be looked for one by one.
+        ask = max(ask, SEARCH)
     while True:
         objects, at = await source.snapshot(
             selector.namespace, selector.name, after=after, limit=ask

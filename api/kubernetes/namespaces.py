@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Final, cast
 from uuid import UUID, uuid5
 
+import psycopg
 from psycopg.rows import DictRow
 
 from api.kubernetes.common_schemas import kind_schema, list_of, record, text
@@ -147,7 +148,8 @@ class NamespaceSource:
                     if change.type == "DELETED"
                 } - {""}
                 if left:
-                    await self._advance(left)
+                    with suppress(psycopg.OperationalError):  # whoever looks next sees to it
+                        await self._advance(left)
 
     async def create(self, body: Json, wish: Wish) -> Json:
         """Make a namespace that is no account's.

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from api.kubernetes.errors import ApiError, expired
+import psycopg
+
+from api.kubernetes.errors import ApiError, expired, no_database
 from api.kubernetes.options import Form, ListOptions
 from api.kubernetes.selectors import Selector
 from api.kubernetes.served import Batch, Change, ChangeType, Json, Source
@@ -67,6 +69,16 @@ class Watch:
             yield _line("ERROR", expired(f"too old resource version: {error}").status())
         except ApiError as error:
             yield _line("ERROR", error.status())
+        except psycopg.OperationalError:
+            yield _line("ERROR", no_database().status())
+
+    async def _still_allowed(self) -> bool:
+        try:
+            return await self.allowed()
+        except psycopg.OperationalError:
+            # Nobody can say at present. Ending every watch would have all clients list at once,
+            # and what they could see meanwhile is nothing.
+            return True
 
     def _begins_with_everything(self) -> bool:
         if self.options.initial is not None:
@@ -100,7 +112,7 @@ class Watch:
                     yield self._bookmark(since)
                 if now - checked >= CHECK_SECONDS:
                     checked = now
-                    if not await self.allowed():
+                    if not await self._still_allowed():
                         return
                 if now >= deadline:
                     break

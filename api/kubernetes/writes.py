@@ -40,10 +40,10 @@ from api.kubernetes.objects import (
 from api.kubernetes.options import WriteOptions
 from api.kubernetes.patches import APPLY, change_of
 from api.kubernetes.scale import scale_of, scaled
-from api.kubernetes.served import Json, Source, Wish
+from api.kubernetes.served import Json, Served, Source, Wish
 from api.kubernetes.types import wrong_types
 from crds.clock import Clock
-from crds.errors import AlreadyExistsError, ConflictError, InvalidError
+from crds.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
 from crds.managed_fields import ApplyConflictError, apply
 
 # A write that names no version must not fail because others write the same object.
@@ -163,27 +163,33 @@ class Writer:
         """
         options, wish = await self._delete_options(request)
         for obj in objects:
-            await self._delete(obj, wish, options)
+            try:
+                await self._delete(obj, wish, options)
+            except NotFoundError:
+                continue  # somebody else was faster
         served = self.source.served
         return Written(_success(served.plural, served.group, "", ""))
 
     async def _delete(self, old: Json, wish: Wish, options: Json) -> Written:
         preconditions = options.get("preconditions") or {}
-        name = old["metadata"]["name"]
+        uid, version = preconditions.get("uid"), version_of(preconditions)
+        name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
         served = self.source.served
-        try:
-            left = await self.source.delete(
-                old,
-                wish,
-                uid=preconditions.get("uid"),
-                resource_version=version_of(preconditions),
-            )
-        except ConflictError:
-            message = "Precondition failed: the object is not the one that was meant"
-            raise conflict(served.qualified, name, message) from None
-        if left is not None:
-            return Written(left)
-        return Written(_success(served.plural, served.group, name, old["metadata"]["uid"]))
+        async for _ in _attempts():
+            try:
+                left = await self.source.delete(old, wish, uid=uid, resource_version=version)
+            except ConflictError:
+                # It may be another one by now, or somebody held it for a moment.
+                objects, _ = await self.source.snapshot(namespace, name)
+                if not objects:
+                    raise NotFoundError(name) from None
+                old = objects[0]
+                _check_preconditions(served, old, uid, version)
+                continue
+            if left is not None:
+                return Written(left)
+            return Written(_success(served.plural, served.group, name, old["metadata"]["uid"]))
+        raise conflict(served.qualified, name, _MODIFIED)
 
     async def _delete_options(self, request: Request) -> tuple[Json, Wish]:
         data = await read(request)
@@ -319,6 +325,13 @@ class Writer:
         if found is None:
             raise not_found(self.source.served.qualified, name)
         return found
+
+
+def _check_preconditions(served: Served, obj: Json, uid: str | None, version: int) -> None:
+    metadata = obj["metadata"]
+    if uid not in (None, metadata["uid"]) or version not in (0, int(metadata["resourceVersion"])):
+        message = "Precondition failed: the object is not the one that was meant"
+        raise conflict(served.qualified, metadata["name"], message)
 
 
 async def _attempts() -> AsyncIterator[int]:
