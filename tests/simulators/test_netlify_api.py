@@ -158,18 +158,19 @@ async def test_the_nearest_value_is_baked(team: NetlifyTeam, netlify: httpx.Asyn
     values = [
         {"context": "all", "value": "all"},
         {"context": "production", "value": "production"},
+        {"context": "branch-deploy", "value": "branches"},
         {"context": "branch", "context_parameter": "dev", "value": "dev"},
     ]
     await netlify.post(
         env(team),
         params=SCOPED,
-        json=[{"key": "A", "values": values}, variable("B", scopes=["functions"])],
+        json=[{"key": "A", "values": values}, variable("B", scopes=["functions"]), variable("C")],
     )
     for branch in ("", "dev", "other"):
         await netlify.post(f"/sites/{SITE}/builds", params={"branch": branch})
 
     baked = [deploy.baked for deploy in team.deploys.values()]
-    assert baked == [{"A": "production"}, {"A": "dev"}, {"A": "all"}]
+    assert baked == [{"A": a, "C": "1"} for a in ("production", "dev", "branches")]
 
 
 async def test_a_build_takes_its_time(team: NetlifyTeam, netlify: httpx.AsyncClient) -> None:
@@ -195,12 +196,25 @@ async def test_a_build_takes_its_time(team: NetlifyTeam, netlify: httpx.AsyncCli
 async def test_more_capacity_builds_side_by_side(
     team: NetlifyTeam, netlify: httpx.AsyncClient
 ) -> None:
-    """With two places the third build waits for the first."""
+    """With two places the third build waits for the first, the fifth for the third."""
     team.capacity = 2
-    for _ in range(3):
+    for _ in range(5):
         await netlify.post(f"/sites/{SITE}/builds")
 
-    assert [deploy.building_at for deploy in team.deploys.values()] == [1002, 1002, 1045]
+    begun = [deploy.building_at for deploy in team.deploys.values()]
+    assert begun == [1002, 1002, 1045, 1045, 1088]
+
+
+async def test_a_branchs_deploy_is_not_published(
+    team: NetlifyTeam, netlify: httpx.AsyncClient
+) -> None:
+    """Visitors of the site keep seeing the last one of the production branch."""
+    team.timings = BuildTimings.instant()
+    production = team.trigger(SITE, branch="main")
+    team.trigger(SITE, branch="dev")
+
+    published = (await netlify.get(f"/sites/{SITE}")).json()["published_deploy"]
+    assert (published["id"], published["context"]) == (production.id, "production")
 
 
 async def test_deploys_are_listed_newest_first(

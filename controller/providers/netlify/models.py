@@ -163,7 +163,11 @@ class Deploy(Model):
 
     @property
     def ready(self) -> bool:
-        """Whether it can be visited."""
+        """Whether it can be visited at its own address.
+
+        Visitors of the site see `Site.published_deploy`, which stays behind where publishing is
+        locked by hand.
+        """
         return self.state == "ready"
 
     @property
