@@ -50,6 +50,13 @@ class Settings(ProcessSettings):
     kubernetes_names: CommaSeparated = Field(default=(), alias="INVOKER_KUBERNETES_NAMES")
     # Where certificates and a kubeconfig for this machine go; without it nothing is kept.
     kubernetes_state: Path | None = Field(default=None, alias="INVOKER_KUBERNETES_STATE")
+    # How many requests and watches may be under way there at once, in all and of one client.
+    kubernetes_requests: int = Field(default=200, alias="INVOKER_KUBERNETES_REQUESTS", ge=1)
+    kubernetes_requests_each: int = Field(
+        default=100, alias="INVOKER_KUBERNETES_REQUESTS_EACH", ge=1
+    )
+    kubernetes_watches: int = Field(default=2000, alias="INVOKER_KUBERNETES_WATCHES", ge=1)
+    kubernetes_watches_each: int = Field(default=500, alias="INVOKER_KUBERNETES_WATCHES_EACH", ge=1)
     # An issuer of operators' tokens beside Supabase.
     oidc_issuer: HttpUrl | None = Field(default=None, alias="INVOKER_OIDC_ISSUER")
     oidc_audience: str = Field(default="invoker", alias="INVOKER_OIDC_AUDIENCE", min_length=1)

@@ -15,7 +15,7 @@ from opentelemetry.trace import Tracer
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from api.access import Identity
@@ -27,7 +27,6 @@ from api.kubernetes.beside import serve_path
 from api.kubernetes.bodies import read_object
 from api.kubernetes.door import Door, opened, template_of
 from api.kubernetes.errors import (
-    NO_STORE,
     ApiError,
     already_exists,
     bad_request,
@@ -39,13 +38,14 @@ from api.kubernetes.errors import (
     no_such_path,
     not_found,
 )
-from api.kubernetes.lists import list_answer, object_answer, read_page
+from api.kubernetes.lists import PIECE, list_answer, list_pieces, object_answer, read_page
 from api.kubernetes.objects import check_envelope
 from api.kubernetes.options import check_length, form_of, list_options, write_options
 from api.kubernetes.paths import Target, target_of
 from api.kubernetes.scale import scale_of
 from api.kubernetes.selectors import parse
 from api.kubernetes.served import Served, Source, Wish
+from api.kubernetes.streams import Stream
 from api.kubernetes.watches import Watch
 from api.kubernetes.writes import Writer, Written
 from api.metrics import Metrics
@@ -118,9 +118,10 @@ async def _serve(request: Request) -> Response:
 async def _admitted(request: Request, door: Door, target: Target | None) -> Response:
     identity = await identify(request, door.api.authenticator)
     structlog.contextvars.bind_contextvars(subject=identity.subject)
-    if target is None:
-        return await serve_path(request, door, identity)
-    return await _serve_target(request, door, identity, target)
+    async with door.limits.requests.taken(identity.subject):
+        if target is None:
+            return await serve_path(request, door, identity)
+        return await _serve_target(request, door, identity, target)
 
 
 def _of_store(error: StoreError, served: Served | None, target: Target | None) -> Response:
@@ -171,9 +172,11 @@ async def _serve_target(
     if asked.verb not in verbs:
         raise method_not_allowed(asked.verb, served.qualified)
     if asked.verb == "watch":
-        return _watch(request, door, identity, source, target)
-    if asked.verb in ("get", "list"):
-        return await _read(request, door, source, target)
+        return await _watch(request, door, identity, source, target)
+    if asked.verb == "list":
+        return await _list(request, door, identity, source, target)
+    if asked.verb == "get":
+        return await _get(request, door, source, target)
     return await _write(request, door, identity, source, target)
 
 
@@ -186,7 +189,7 @@ async def _serve_review(
     return answer(await reviews.answer(served.kind, body, identity), 201)
 
 
-def _watch(
+async def _watch(
     request: Request, door: Door, identity: Identity, source: Source, target: Target
 ) -> Response:
     options, form = list_options(request), form_of(request)
@@ -194,23 +197,39 @@ def _watch(
     if target.name is not None:
         selector = replace(selector, name=target.name)
     allowed = partial(door.api.authenticator.still_valid, identity)
-    watch = Watch(source, selector, options, form, door.api.store.clock.now, allowed)
-    return StreamingResponse(watch.lines(), media_type="application/json", headers=dict(NO_STORE))
+    listing = partial(door.limits.lists.taken, identity.subject)
+    leave = await door.limits.watches.take(identity.subject)
+    watch = Watch(source, selector, options, form, door.api.store.clock.now, allowed, listing)
+    return Stream(watch.lines(), leave)
 
 
-async def _read(request: Request, door: Door, source: Source, target: Target) -> Response:
+async def _list(
+    request: Request, door: Door, identity: Identity, source: Source, target: Target
+) -> Response:
     options, form = list_options(request), form_of(request)
-    now = door.api.store.clock.now
-    if target.name is None:
-        selector = parse(source.served, target.namespace, options.labels, options.fields)
-        listed = await read_page(source, selector, options, await door.api.store.log.horizon())
-        return answer(list_answer(source.served, listed, form, now()))
-    objects, _ = await source.snapshot(target.namespace or "", target.name)
+    selector = parse(source.served, target.namespace, options.labels, options.fields)
+    horizon, now = await door.api.store.log.horizon(), door.api.store.clock.now()
+    if options.limit is not None and options.limit <= PIECE:
+        listed = await read_page(source, selector, options, horizon)
+        return answer(list_answer(source.served, listed, form, now))
+    leave = await door.limits.lists.take(identity.subject)
+    try:
+        listed = await read_page(source, selector, options, horizon)
+    except BaseException:
+        leave()
+        raise
+    return Stream(list_pieces(source.served, listed, form, now), leave)
+
+
+async def _get(request: Request, door: Door, source: Source, target: Target) -> Response:
+    name = target.name or ""
+    form, now = form_of(request), door.api.store.clock.now()
+    objects, _ = await source.snapshot(target.namespace or "", name)
     if not objects:
-        raise not_found(source.served.qualified, target.name)
+        raise not_found(source.served.qualified, name)
     if target.subresource == "scale" and source.served.model is not None:
         return answer(scale_of(objects[0], source.served.model))
-    return answer(object_answer(source.served, objects[0], form, now()))
+    return answer(object_answer(source.served, objects[0], form, now))
 
 
 async def _write(

@@ -11,6 +11,7 @@ from api.kubernetes import discovery, openapi, reviews
 from api.kubernetes.definitions import DefinitionSource
 from api.kubernetes.errors import no_such_path
 from api.kubernetes.events import EventSource
+from api.kubernetes.limits import Limits
 from api.kubernetes.namespaces import NamespaceSource
 from api.kubernetes.paths import Target
 from api.kubernetes.rows import RowSource
@@ -27,6 +28,7 @@ class Door:
 
     Attributes:
         api: What it shares with the product's API.
+        limits: How much may be under way.
         namespaces: Where namespaces are.
         aggregated: The aggregated discovery documents, by path.
         documents: Every other document about what is served, by path.
@@ -34,6 +36,7 @@ class Door:
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self.limits: Final = Limits.of(api.settings)
         store, feed = api.store, api.feed
         self.namespaces: Final = NamespaceSource(store, feed)
         sources: list[Source] = [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -19,6 +20,8 @@ from api.kubernetes.tables import partial, table
 MAX_TOKEN: Final = 1024
 
 
+# So many objects are put into words at a time.
+PIECE: Final = 100
 # So many objects are read at a time where only some are wanted.
 SEARCH: Final = 500
 
@@ -138,7 +141,7 @@ def list_answer(served: Served, listed: Listed, form: Form, now: datetime) -> Js
     if form.shape == "table":
         return table(served, listed.objects, now=now, include=form.include, metadata=metadata)
     if form.shape == "partial":
-        items = [{"metadata": obj["metadata"]} for obj in listed.objects]
+        items = [partial(obj) for obj in listed.objects]
         return {
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
@@ -151,6 +154,22 @@ def list_answer(served: Served, listed: Listed, form: Form, now: datetime) -> Js
         "metadata": metadata,
         "items": list(listed.objects),
     }
+
+
+async def list_pieces(
+    served: Served, listed: Listed, form: Form, now: datetime
+) -> AsyncGenerator[bytes, None]:
+    """The same as its bytes, in pieces between which everybody else is served."""
+    whole = list_answer(served, listed._replace(objects=[]), form, now)
+    part = "rows" if form.shape == "table" else "items"
+    del whole[part]
+    yield f'{json.dumps(whole)[:-1]}, "{part}": ['.encode()
+    for first in range(0, len(listed.objects), PIECE):
+        piece = listed._replace(objects=listed.objects[first : first + PIECE])
+        texts = map(json.dumps, list_answer(served, piece, form, now)[part])
+        yield (", " if first else "").encode() + ", ".join(texts).encode()
+        await asyncio.sleep(0)
+    yield b"]}"
 
 
 def object_answer(served: Served, obj: Json, form: Form, now: datetime) -> Json:

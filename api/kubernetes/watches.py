@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 import psycopg
 
 from api.kubernetes.errors import ApiError, expired, no_database
+from api.kubernetes.limits import Listing
 from api.kubernetes.options import Form, ListOptions
 from api.kubernetes.selectors import Selector
 from api.kubernetes.served import Batch, Change, ChangeType, Json, Source
@@ -26,7 +27,8 @@ BOOKMARK_SECONDS: Final = 30.0
 # A revoked token ends the watches that it opened within this time.
 CHECK_SECONDS: Final = 15.0
 INITIAL_END: Final = "k8s.io/initial-events-end"
-INITIAL_CHUNK: Final = 200
+# So many events go out at a time.
+CHUNK: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Watch:
         form: The form of the objects.
         now: The wall time, for ages in tables.
         allowed: Whether the client may still watch.
+        listing: A place for reading everything there is.
     """
 
     source: Source
@@ -48,8 +51,9 @@ class Watch:
     form: Form
     now: Callable[[], datetime]
     allowed: Callable[[], Awaitable[bool]]
+    listing: Listing = nullcontext
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes, None]:
         """The stream: events of JSON, a line each.
 
         What ends it in error is told as its last event: a client that has been told 200 cannot be
@@ -59,9 +63,10 @@ class Watch:
         try:
             since = self.options.version or 0
             if self._begins_with_everything():
-                async for chunk, version in self._everything():
-                    since = version
-                    yield chunk
+                async with self.listing(), aclosing(self._everything()) as everything:
+                    async for chunk, version in everything:
+                        since = version
+                        yield chunk
             async with aclosing(self._changes(since, deadline)) as changes:
                 async for chunk in changes:
                     yield chunk
@@ -91,9 +96,11 @@ class Watch:
         if self.options.version and self.options.version > version:
             raise ExpiredError(f"{self.options.version} has not been yet")
         found = [obj for obj in objects if self.selector.matches(obj)]
-        for first in range(0, len(found), INITIAL_CHUNK):
-            part = found[first : first + INITIAL_CHUNK]
+        for first in range(0, len(found), CHUNK):
+            part = found[first : first + CHUNK]
             yield b"".join(_line("ADDED", self._shape(obj)) for obj in part), version
+            # A client that takes everything at once does not make others wait for it.
+            await asyncio.sleep(0)
         yield (self._bookmark(version, initial_end=True) if self.options.initial else b""), version
 
     async def _changes(self, since: int, deadline: float) -> AsyncGenerator[bytes, None]:
@@ -104,9 +111,9 @@ class Watch:
                 now = Clock.monotonic()
                 if batch is not None:
                     since = batch.resource_version
-                    chunk = b"".join(self._lines_of(batch))
-                    if chunk:
+                    for chunk in self._chunks_of(batch):
                         yield chunk
+                        await asyncio.sleep(0)
                 if self.options.bookmarks and now - bookmarked >= BOOKMARK_SECONDS:
                     bookmarked = now
                     yield self._bookmark(since)
@@ -119,9 +126,13 @@ class Watch:
         if self.options.bookmarks:
             yield self._bookmark(since)
 
-    def _lines_of(self, batch: Batch) -> list[bytes]:
-        seen = [(change, self._seen(change)) for change in batch.changes]
-        return [self._encoded(change, as_) for change, as_ in seen if as_ is not None]
+    def _chunks_of(self, batch: Batch) -> Iterator[bytes]:
+        """The events of a batch, a part of them at a time: no client needs all in memory."""
+        for first in range(0, len(batch.changes), CHUNK):
+            part = batch.changes[first : first + CHUNK]
+            seen = [(change, self._seen(change)) for change in part]
+            if lines := [self._encoded(change, as_) for change, as_ in seen if as_ is not None]:
+                yield b"".join(lines)
 
     def _seen(self, change: Change) -> ChangeType | None:
         """What the change is to somebody who sees only what the selector is about."""

@@ -88,9 +88,9 @@ def account(name: str, **spec: Any) -> Json:
 
 
 @asynccontextmanager
-async def opened(database_url: str) -> AsyncIterator[Door]:
-    """The door on a database."""
-    async with serving(database_url) as service:
+async def opened(database_url: str, **changes: Any) -> AsyncIterator[Door]:
+    """The door on a database, with these settings changed."""
+    async with serving(database_url, **changes) as service:
         tracer = service.tracing.get_tracer("test")
         app = build_kubernetes(service.app, tracer)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

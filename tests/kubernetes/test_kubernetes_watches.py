@@ -59,7 +59,7 @@ def watch_of(door: Door, **options: Any) -> Watch:
 async def told(watch: Watch, count: int) -> list[tuple[str, dict[str, Any]]]:
     """The first events of a watch."""
     found: list[tuple[str, dict[str, Any]]] = []
-    async with aclosing(watch.lines()) as lines:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(watch.lines()) as lines:
         async with asyncio.timeout(10):
             async for chunk in lines:
                 events = [json.loads(line) for line in chunk.splitlines()]
