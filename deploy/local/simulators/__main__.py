@@ -1,4 +1,4 @@
-"""`python -m deploy.local.simulators fly|kv|auth|netlify --state DIR …`."""
+"""`python -m deploy.local.simulators fly|kv|auth|netlify|digitalocean --state DIR …`."""
 
 from deploy.local.simulators.server import main
 

@@ -15,6 +15,12 @@ from starlette.types import ASGIApp
 
 from deploy.local.simulators.auth import SupabaseAuth, auth_api
 from deploy.local.simulators.auth.users import DEFAULT_ANON_KEY, DEFAULT_SERVICE_KEY
+from deploy.local.simulators.digitalocean import (
+    DigitalOceanCloud,
+    DropletLimits,
+    OAuthApp,
+    digitalocean_api,
+)
 from deploy.local.simulators.fly.api import fly_api
 from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.fly.core import DEFAULT_ORG
@@ -37,7 +43,13 @@ _KEPT_EFFECTS = 1000
 def main(arguments: list[str] | None = None) -> None:
     """Run one simulator until SIGTERM or SIGINT."""
     options = _parser().parse_args(arguments)
-    runs = {"fly": run_fly, "kv": run_kv, "auth": run_auth, "netlify": run_netlify}
+    runs = {
+        "fly": run_fly,
+        "kv": run_kv,
+        "auth": run_auth,
+        "netlify": run_netlify,
+        "digitalocean": run_digitalocean,
+    }
     run = runs[options.simulator]
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(options))
@@ -107,6 +119,28 @@ async def run_netlify(options: argparse.Namespace) -> None:
     await _run_opened(saved, options, netlify_api(team), "netlify")
 
 
+async def run_digitalocean(options: argparse.Namespace) -> None:
+    """Serve the API for droplets and the authorisation server on one port."""
+    app = OAuthApp(options.client_id, options.client_secret, tuple(options.redirect_uri))
+    cloud = DigitalOceanCloud(
+        app=app,
+        rng=random.Random(),  # noqa: S311 - tokens of its own for every state directory
+        limits=DropletLimits(enabled=options.limits),
+    )
+    cloud.ignored_shutdowns = options.ignored_shutdowns
+    cloud.effects.kept = _KEPT_EFFECTS
+    saved = StateFile(options.state / "digitalocean" / "state.json", cloud)
+    saved.open()
+    cloud.resume()
+    try:
+        async with _serving(digitalocean_api(cloud), options.port) as ended:
+            _ready("digitalocean", f"http://{HOST}:{options.port}")
+            await ended.wait()
+    finally:
+        saved.close()
+        await cloud.aclose()
+
+
 async def _run_saved(
     subject: KV | SupabaseAuth, options: argparse.Namespace, app: ASGIApp, name: str
 ) -> None:
@@ -169,9 +203,9 @@ def _ready(name: str, where: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.local.simulators")
     simulators = parser.add_subparsers(dest="simulator", required=True)
-    names = ("fly", "kv", "auth", "netlify")
-    fly, kv, auth, netlify = (simulators.add_parser(name) for name in names)
-    for each, port in ((fly, 4280), (kv, 4281), (auth, 4282), (netlify, 4284)):
+    names = ("fly", "kv", "auth", "netlify", "digitalocean")
+    fly, kv, auth, netlify, droplets = parsers = [simulators.add_parser(name) for name in names]
+    for each, port in zip(parsers, (4280, 4281, 4282, 4284, 4285), strict=True):
         each.add_argument("--state", type=Path, required=True, help="directory of the state")
         each.add_argument("--port", type=int, default=port)
         each.add_argument("--no-limits", dest="limits", action="store_false")
@@ -187,4 +221,13 @@ def _parser() -> argparse.ArgumentParser:
     auth.add_argument("--confirm", action="store_true", help="e-mails must be confirmed")
     netlify.add_argument("--token", default=NETLIFY_TOKEN)
     netlify.add_argument("--site", action="append", default=[], help="a site's ID and name")
+    _add_droplets(droplets)
     return parser
+
+
+def _add_droplets(parser: argparse.ArgumentParser) -> None:
+    app = OAuthApp()
+    parser.add_argument("--client-id", default=app.client_id)
+    parser.add_argument("--client-secret", default=app.client_secret)
+    parser.add_argument("--redirect-uri", nargs="+", default=app.redirect_uris)
+    parser.add_argument("--ignored-shutdowns", type=float, default=0.0, help="a share, 0 to 1")
