@@ -14,7 +14,7 @@ from api.kubernetes.common_schemas import kind_schema, list_of, record, text
 from api.kubernetes.errors import ApiError, already_exists, forbidden, invalid
 from api.kubernetes.feed import Feed
 from api.kubernetes.objects import DNS_LABEL, of_row
-from api.kubernetes.rows import RowSource
+from api.kubernetes.rows import VIA, RowSource
 from api.kubernetes.served import Batch, Change, Json, Served, Wish
 from crds.account import Account
 from crds.errors import Cause, ConflictError, NotFoundError
@@ -191,7 +191,10 @@ class NamespaceSource:
             _stored(old), wish, uid=uid, resource_version=resource_version
         )
         if not wish.dry_run:
-            await self._advance([name])
+            # What goes with the namespace is asked for by whoever deletes it.
+            await self._advance(
+                [name], self._store.acting_as(wish.identity.actor(VIA, wish.request))
+            )
             row = await self._store.find_row(Key(Namespace.KIND, "", name))
             left = None if row is None else of_row(Namespace.KIND, row)
         return None if left is None else _shown(left)
@@ -209,27 +212,37 @@ class NamespaceSource:
         if await self._is_account(name):
             raise _forbidden(name, f"it is an account's: {verb} the account {name!r} instead")
 
-    async def _advance(self, names: Collection[str]) -> None:
-        """Take the next step towards the end of those that are terminating."""
+    async def _advance(self, names: Collection[str], writer: Store | None = None) -> None:
+        """Take the next step towards the end of those that are terminating.
+
+        Args:
+            names: Namespaces.
+            writer: The store of whoever asked for their end; without it nobody in particular does.
+        """
         database = self._store.database
         rows = await database.fetch(_TERMINATING, list(names))
         terminating = [row["name"] for row in rows]
         if not terminating:
             return
         contents = await database.fetch(_CONTENTS, terminating)
-        asked = [await self._ask_deletion(row) for row in contents if not row["going"]]
+        asked = [
+            await self._ask_deletion(row, writer or self._store)
+            for row in contents
+            if not row["going"]
+        ]
         if any(asked):
             contents = await database.fetch(_CONTENTS, terminating)
         for name in sorted({*terminating} - {row["namespace"] for row in contents}):
             await self._finish(name)
 
-    async def _ask_deletion(self, row: DictRow) -> bool:
+    @staticmethod
+    async def _ask_deletion(row: DictRow, writer: Store) -> bool:
         """Ask for the deletion of what is in a namespace; returns whether that was done."""
         kind = KINDS.get(row["kind"])
         if kind is None:
             return False
         with suppress(NotFoundError, ConflictError):
-            await self._store.delete(kind, row["name"], row["namespace"], uid=row["uid"])
+            await writer.delete(kind, row["name"], row["namespace"], uid=row["uid"])
         return True
 
     async def _finish(self, name: str) -> None:
