@@ -1,11 +1,21 @@
 """Fixtures that every part's tests share."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
 from tests.support.postgres import Databases, serving
+
+
+def pytest_configure() -> None:
+    """Take SIGINT back where a shell started us in the background with it ignored.
+
+    What tests start would inherit that, and could not be interrupted.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
