@@ -134,6 +134,25 @@ def test_a_droplet_is_read() -> None:
     assert ("invoker:u1",) == seen.tags
 
 
+def test_an_odd_droplet_hides_no_other() -> None:
+    """A status of tomorrow, a missing region and null lists leave a list readable."""
+    odd = droplet(2, status="resting", region=None, tags=None, networks={"v4": None})
+
+    async def ask() -> list[Droplet]:
+        answer = reply(200, {"droplets": [droplet(), odd], "links": None, "meta": {"total": 2}})
+        return await client(answer)[0].list_droplets(OF, call=CALL)
+
+    first, second = run(ask)
+
+    assert (1, "active") == (first.id, first.status)
+    assert ("resting", "", (), None) == (
+        second.status,
+        second.region,
+        second.tags,
+        second.public_ipv4,
+    )
+
+
 def test_what_is_sent_to_create() -> None:
     """The user data goes along only where there is some, and the action's id comes back."""
     links = {"actions": [{"id": 7, "rel": "create", "href": "https://example.com"}]}

@@ -4,7 +4,7 @@ Only the needed fields are kept, and unknown ones are ignored.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -20,36 +20,37 @@ def _empty_string(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_empty_string)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_empty_list)]
 
-DropletStatus = Literal["new", "active", "off", "archive"]
-ActionStatus = Literal["in-progress", "completed", "errored"]
-
 
 class Model(BaseModel):
     """An answer: frozen, unknown fields ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Address(Model):
     """One address of a droplet."""
 
     ip_address: str
-    type: Literal["public", "private"] = "public"
+    type: str = "public"
 
 
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_empty_list)]
 
 
 class Droplet(Model):
-    """A droplet; one that is `new` has no addresses yet."""
+    """A droplet; `status` is `new`, `active`, `off` or `archive`.
+
+    One that is `new` has no addresses yet, and one that is `active` may lack them still.
+    A status that nobody knows is read all the same: it must not hide the rest of a list.
+    """
 
     id: int
     name: str
-    status: DropletStatus
+    status: str
     locked: bool = False
     created_at: datetime
-    size: str = Field("", validation_alias="size_slug")
-    region: str = Field("", validation_alias=AliasPath("region", "slug"))
+    size: Text = Field("", validation_alias="size_slug")
+    region: Text = Field("", validation_alias=AliasPath("region", "slug"))
     tags: Texts = ()
     v4: Addresses = Field((), validation_alias=AliasPath("networks", "v4"))
     v6: Addresses = Field((), validation_alias=AliasPath("networks", "v6"))
@@ -74,10 +75,10 @@ class CreatedDroplet(Model):
 
 
 class Action(Model):
-    """Something that DigitalOcean does, or did, to a droplet."""
+    """What DigitalOcean does to a droplet; `status` is `in-progress`, `completed` or `errored`."""
 
     id: int
-    status: ActionStatus
+    status: str
     type: str
     started_at: datetime
     completed_at: datetime | None = None
@@ -85,11 +86,11 @@ class Action(Model):
 
 
 class Account(Model):
-    """The team that a grant is for."""
+    """The team that a grant is for; `status` is `active`, `warning` or `locked`."""
 
     uuid: str
     email: Text = ""
-    status: Literal["active", "warning", "locked"] = "active"
+    status: str = "active"
     status_message: Text = ""
     droplet_limit: int = 0
     team: Text = Field("", validation_alias=AliasPath("team", "uuid"))

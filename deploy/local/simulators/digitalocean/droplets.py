@@ -227,7 +227,8 @@ class Droplets(CloudCore):
             raise refused("Size is not available in this region.")
         if len(str(body.get("user_data") or "").encode()) > MOST_USER_DATA:
             raise refused("User data is too long (maximum is 64 KiB).")
-        if not all(_TAG.fullmatch(str(tag)) for tag in body.get("tags") or []):
+        tags = body.get("tags") or []
+        if not isinstance(tags, list) or not all(_TAG.fullmatch(str(tag)) for tag in tags):
             raise refused("Tags may only contain letters, numbers, colons, dashes and underscores.")
         mine = [d for d in self.droplets.values() if d.team == team.uuid]
         if len(mine) >= team.droplet_limit:
