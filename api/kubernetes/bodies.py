@@ -30,6 +30,8 @@ MAX_DEPTH: Final = 64
 # Every value costs time of the loop in which everybody else is served; an object of ours has
 # a hundred.
 MAX_VALUES: Final = 20_000
+# Each is a header of the answer.
+MAX_WARNINGS: Final = 20
 # The longest number of 64 bits has twenty digits.
 MAX_NUMBER: Final = 64
 JSON_TYPE: Final = "application/json"
@@ -241,8 +243,11 @@ def without_unknown(
         metadata = kept["metadata"]
         unknown += [f"metadata.{name}" for name in metadata if name not in METADATA]
         kept["metadata"] = {name: value for name, value in metadata.items() if name in METADATA}
+    surplus = max(0, len(unknown) + len(twice) - MAX_WARNINGS)
+    unknown, twice = unknown[:MAX_WARNINGS], twice[: max(0, MAX_WARNINGS - len(unknown))]
     words = [f'unknown field "{path[:200]}"' for path in unknown]
     words += [f'duplicate field "{name[:200]}"' for name in twice]
+    words += [f"and {surplus} more fields"] if surplus else []
     if words and validation == "Strict":
         raise bad_request(
             f'{served.kind} in version "{served.version}" cannot be handled as a {served.kind}: '

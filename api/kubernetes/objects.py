@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from api.kubernetes.errors import ApiError, bad_request, invalid
+from api.kubernetes.errors import ApiError, bad_request, invalid, too_large
 from api.kubernetes.served import Change, Json, Served
 from crds.errors import Cause
 from crds.meta import API_VERSION, Resource
@@ -22,6 +23,10 @@ DNS_PREFIX: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 )
 MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
+# Each has an owner that every write has to find; an object of ours has ten.
+MAX_ENTRIES: Final = 1000
+# What etcd takes by default, and so what Kubernetes' clients know.
+MAX_OBJECT_BYTES: Final = 1536 * 1024
 GENERATED_LENGTH: Final = 5
 
 METADATA: Final = frozenset(
@@ -205,6 +210,16 @@ def check_metadata(served: Served, metadata: Json) -> None:
         raise invalid(served.kind, served.group, str(metadata.get("name", ""))[:253], causes)
 
 
+def check_size(body: Json) -> None:
+    """Have an object that is small enough to be kept and shown.
+
+    Raises:
+        ApiError: 413, it is not.
+    """
+    if len(json.dumps(body)) > MAX_OBJECT_BYTES:
+        raise too_large(f"limit of an object is {MAX_OBJECT_BYTES} bytes")
+
+
 def _problems(metadata: Json) -> Iterator[Cause]:
     for part in ("name", "namespace", "resourceVersion"):
         if not isinstance(metadata.get(part, ""), str | None):
@@ -224,6 +239,9 @@ def _maps(metadata: Json) -> Iterator[Cause]:
         entries = metadata.get(part) or {}
         if not isinstance(entries, dict):
             yield Cause(f"metadata.{part}", "must be a map of strings")
+            continue
+        if len(entries) > MAX_ENTRIES:
+            yield Cause(f"metadata.{part}", f"must have at most {MAX_ENTRIES} entries")
             continue
         for key, value in entries.items():
             field = f"metadata.{part}.{key[:100]}"

@@ -33,6 +33,7 @@ from api.kubernetes.errors import (
 from api.kubernetes.objects import (
     check_envelope,
     check_metadata,
+    check_size,
     generate_name,
     rejected,
     version_of,
@@ -252,6 +253,9 @@ class Writer:
         except InvalidError as error:
             raise rejected(served, config["metadata"]["name"], error.causes) from None
         merged["metadata"]["managedFields"] = entries
+        # Each configuration may be within the limits, and all that were applied not.
+        check_metadata(served, merged["metadata"])
+        check_size(merged)
         wish = replace(self.wish, applied=True)
         if old is None:
             self._check_may_create(config["metadata"]["name"])
@@ -306,6 +310,7 @@ class Writer:
         served = self.source.served
         body = check_envelope(served, body, self.namespace, name)
         body, warnings = without_unknown(served, body, twice, self.options.validation)
+        check_size(body)
         if causes := list(wrong_types(body, served.schema)):
             raise rejected(served, str(body["metadata"].get("name", "")), causes)
         return body, warnings

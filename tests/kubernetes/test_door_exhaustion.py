@@ -13,7 +13,7 @@ from api.kubernetes.patches import PATCH, change_of
 from api.kubernetes.rows import served_kind
 from api.kubernetes.selectors import parse
 from crds.workspace import Workspace
-from tests.kubernetes.doors import WORKSPACES, Door
+from tests.kubernetes.doors import WORKSPACES, Door, workspace
 
 JSON = "application/json"
 YAML = "application/apply-patch+yaml"
@@ -124,3 +124,35 @@ async def test_a_query_is_bounded(door: Door, method: str) -> None:
     answer = await door.ask(method, f"{WORKSPACES.format('a')}/b?" + "a&" * 20_000, body)
 
     assert (414, "RequestURITooLong") == (answer.status_code, answer.json()["reason"])
+
+
+@pytest.mark.anyio
+async def test_an_object_stays_within_its_limits(door: Door) -> None:
+    """Neither one write nor many small ones make an object that is slow for everybody."""
+    await door.workspace("alice")
+    main = f"{WORKSPACES.format('alice')}/main"
+    many = {"metadata": {"labels": {f"a{number}": "" for number in range(2000)}}}
+    large = {"status": {"phase": "x" * 2_000_000}}
+    codes = [
+        (await door.patch(main, many)).status_code,
+        (await door.patch(f"{main}/status", large)).status_code,
+    ]
+    for number in range(3):
+        config = workspace()
+        config["metadata"]["annotations"] = {f"a{number}": "x" * 100_000}
+        answer = await door.patch(f"{main}?fieldManager=m{number}", config, "apply-patch+yaml")
+        codes.append(answer.status_code)
+
+    assert [422, 413, 200, 200, 422] == codes
+
+
+@pytest.mark.anyio
+async def test_a_client_is_not_warned_without_end(door: Door) -> None:
+    """Warnings are headers, and clients take so many bytes of them."""
+    await door.workspace("alice")
+    patch = {"spec": {f"unknown{number}": 0 for number in range(10_000)}}
+    answer = await door.patch(f"{WORKSPACES.format('alice')}/main", patch)
+    warnings = answer.headers.get_list("warning")
+
+    assert (200, 21) == (answer.status_code, len(warnings))
+    assert "9980 more" in warnings[-1]
