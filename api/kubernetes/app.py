@@ -102,8 +102,6 @@ async def _serve(request: Request) -> Response:
             return await _admitted(request, door, target)
     except ApiError as error:
         return error.response()
-    except StoreError as error:
-        return _of_store(error, None if target is None else door.source(target).served, target)
     except (psycopg.OperationalError, psycopg.errors.LockNotAvailable):
         return no_database().response()
     except TimeoutError:
@@ -124,15 +122,9 @@ async def _admitted(request: Request, door: Door, target: Target | None) -> Resp
         return await _serve_target(request, door, identity, target)
 
 
-def _of_store(error: StoreError, served: Served | None, target: Target | None) -> Response:
+def _refusal(error: StoreError, served: Served, target: Target) -> ApiError:
     """What the store refused, in Kubernetes' words."""
-    if served is None or target is None:
-        raise error
     name = target.name or str(error).rpartition("/")[2]
-    return _refusal(error, served, name).response()
-
-
-def _refusal(error: StoreError, served: Served, name: str) -> ApiError:
     match error:
         case NotFoundError():
             return not_found(served.qualified, name)
@@ -150,15 +142,16 @@ def _refusal(error: StoreError, served: Served, name: str) -> ApiError:
 async def _serve_target(
     request: Request, door: Door, identity: Identity, target: Target
 ) -> Response:
-    request.scope[TEMPLATE] = template_of(target)
     review = door.review(target)
     if review is not None:
+        request.scope[TEMPLATE] = template_of(target, review)
         return await _serve_review(request, identity, review, target)
     try:
         source = door.source(target)
     except ApiError:
         return await serve_path(request, door, identity)
     served = source.served
+    request.scope[TEMPLATE] = template_of(target, served)
     if not f"{target.namespace or ''}{target.name or ''}".isprintable():
         raise not_found(served.qualified, "?")
     watch = request.method == "GET" and list_options(request).watch
@@ -171,13 +164,24 @@ async def _serve_target(
         raise no_such_path()
     if asked.verb not in verbs:
         raise method_not_allowed(asked.verb, served.qualified)
-    if asked.verb == "watch":
-        return await _watch(request, door, identity, source, target)
-    if asked.verb == "list":
-        return await _list(request, door, identity, source, target)
-    if asked.verb == "get":
-        return await _get(request, door, source, target)
-    return await _write(request, door, identity, source, target)
+    try:
+        return await _do(asked.verb, request, door, identity, source, target)
+    except StoreError as error:
+        raise _refusal(error, served, target) from None
+
+
+async def _do(
+    verb: str, request: Request, door: Door, identity: Identity, source: Source, target: Target
+) -> Response:
+    match verb:
+        case "watch":
+            return await _watch(request, door, identity, source, target)
+        case "list":
+            return await _list(request, door, identity, source, target)
+        case "get":
+            return await _get(request, door, source, target)
+        case _:
+            return await _write(request, door, identity, source, target)
 
 
 async def _serve_review(

@@ -81,13 +81,13 @@ async def opened(api: Api) -> AsyncIterator[Door]:
     yield Door(api)
 
 
-def template_of(target: Target) -> str:
-    """A served target's name among metrics: its path without names."""
+def template_of(target: Target, served: Served) -> str:
+    """A served target's name among metrics, one of few: its path without what clients choose."""
     root = f"/apis/{target.group}" if target.group else "/api"
     parts = [root, target.version, target.plural]
     if target.name is not None:
         parts.append("{name}")
-    if target.subresource:
+    if target.subresource in served.subresources:
         parts.append(target.subresource)
     return "/".join(parts)
 

@@ -123,3 +123,15 @@ async def test_a_list_in_pieces_is_a_list(door: Door, accept: str, count: int) -
     assert names == [json.dumps(each) for each in whole.json()[part]]
     assert page["metadata"] == whole.json()["metadata"]
     assert count == len(names)
+
+
+async def test_clients_do_not_name_metrics(door: Door) -> None:
+    """Whatever paths are asked for, the labels of metrics are few."""
+    for number in range(5):
+        await door.ask("GET", f"{ACCOUNTS}/x/made-up-{number}")
+        await door.ask("GET", f"/apis/made-up-{number}.dev/v1/made-up-{number}")
+        await door.ask(
+            "POST", f"/apis/authentication.k8s.io/v1/selfsubjectreviews/x/made-up-{number}"
+        )
+
+    assert "made-up" not in (await door.ask("GET", "/metrics")).text
