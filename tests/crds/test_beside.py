@@ -47,6 +47,22 @@ async def test_migrating_twice_or_at_once_is_once(databases: Databases) -> None:
         assert [every, 0, 0, 0] == sorted((len(names) for names in applied), reverse=True)
 
 
+async def test_the_owner_of_a_database_can_migrate_it(databases: Databases) -> None:
+    """No step needs a superuser: databases that are rented have none to give."""
+    with databases.empty() as url, psycopg.connect(url, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute("CREATE ROLE owner_of_one LOGIN")
+        admin.execute(f"ALTER DATABASE {name} OWNER TO owner_of_one")
+        try:
+            applied = await migrate(url.replace("//invoker@", "//owner_of_one@"))
+        finally:
+            admin.execute("REASSIGN OWNED BY owner_of_one TO CURRENT_USER")
+            admin.execute("DROP OWNED BY owner_of_one")
+            admin.execute("DROP ROLE owner_of_one")
+
+        assert [step.name for step in migrations()] == applied
+
+
 async def test_a_newer_database_is_refused(database_url: str) -> None:
     """An older program does not touch what it does not know."""
     with psycopg.connect(database_url, autocommit=True) as connection:

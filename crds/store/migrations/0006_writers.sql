@@ -2,6 +2,12 @@
 
 -- Who writes, and how, is said in settings. They end with the function that says them: what else is
 -- in its transaction, an edit by plain SQL perhaps, is neither its actor's nor direct.
+-- (Not by a function's own SET: only superusers may have one of a setting that nobody declared.)
+CREATE FUNCTION forget_writer() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('invoker.actor', '', true), set_config('invoker.direct', '', true),
+    set_config('invoker.rings', '', true);
+END $$;
 
 -- Edits by plain SQL before this point of the transaction are given their places in the log, in
 -- their own name: what follows may change the same rows, and comes after them.
@@ -19,8 +25,50 @@ CREATE CONSTRAINT TRIGGER log_deletion AFTER DELETE ON objects
   DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW WHEN (NOT writes_directly()) EXECUTE FUNCTION log_change();
 
-ALTER FUNCTION write_statuses(jsonb)
-  SET invoker.actor = '' SET invoker.direct = '' SET invoker.rings = '';
+-- Writes many statuses under one lock of the log. Outcome a row: ok, conflict, fenced or missing.
+-- A row that somebody else has locked counts as moved: the batch must not wait for an operator's open
+-- transaction while it holds the leases.
+CREATE OR REPLACE FUNCTION write_statuses(wishes jsonb)
+RETURNS TABLE (ord int, outcome text, resource_version bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  locked uuid[];
+BEGIN
+  PERFORM write_directly();
+  PERFORM 1 FROM leases l
+    WHERE l.name IN (SELECT w->>'lease' FROM jsonb_array_elements(wishes) w)
+    ORDER BY l.name FOR SHARE;
+  locked := ARRAY(
+    SELECT o.uid FROM objects o
+    WHERE o.uid IN (SELECT (w->>'uid')::uuid FROM jsonb_array_elements(wishes) w)
+    ORDER BY o.uid FOR UPDATE SKIP LOCKED
+  );
+  PERFORM pg_advisory_xact_lock(7309453);
+  RETURN QUERY
+    WITH wish AS (
+      SELECT * FROM jsonb_to_recordset(wishes)
+        AS w(ord int, uid uuid, status jsonb, expected bigint, lease text, epoch bigint)
+    ), judged AS (
+      SELECT wish.*, o.resource_version AS present,
+        CASE
+          WHEN o.uid IS NULL THEN 'missing'
+          WHEN wish.lease IS NOT NULL AND l.name IS NULL THEN 'fenced'
+          WHEN o.uid <> ALL (locked) THEN 'conflict'
+          WHEN wish.expected <> 0 AND o.resource_version <> wish.expected THEN 'conflict'
+          ELSE 'ok'
+        END AS verdict
+      FROM wish
+      LEFT JOIN objects o ON o.uid = wish.uid
+      LEFT JOIN leases l
+        ON l.name = wish.lease AND l.epoch = wish.epoch AND l.holder IS NOT NULL
+    ), written AS (
+      UPDATE objects o SET status = judged.status
+      FROM judged WHERE o.uid = judged.uid AND judged.verdict = 'ok'
+      RETURNING o.uid, o.resource_version
+    )
+    SELECT judged.ord, judged.verdict, coalesce(written.resource_version, judged.present)
+    FROM judged LEFT JOIN written ON written.uid = judged.uid;
+  PERFORM forget_writer();
+END $$;
 
 -- Makes an object. Outcome: ok, conflict, fenced; a taken key is a unique violation.
 -- A key that somebody's open transaction is taking is a conflict: see `lock_briefly`.
@@ -31,8 +79,7 @@ CREATE OR REPLACE FUNCTION create_object(
   fence_lease text, fence_epoch bigint, actor jsonb, new_spec jsonb, new_status jsonb,
   new_labels jsonb, new_annotations jsonb, new_finalizers text[], new_owner_references jsonb,
   new_managed_fields jsonb
-) RETURNS TABLE (outcome text, object jsonb) LANGUAGE plpgsql
-SET invoker.actor = '' SET invoker.direct = '' SET invoker.rings = '' AS $$
+) RETURNS TABLE (outcome text, object jsonb) LANGUAGE plpgsql AS $$
 DECLARE
   usual text;
 BEGIN
@@ -51,12 +98,14 @@ BEGIN
         new_status, new_labels, new_annotations, new_finalizers, new_owner_references,
         new_managed_fields);
   EXCEPTION WHEN lock_not_available THEN
+    PERFORM forget_writer();
     RETURN QUERY SELECT 'conflict', NULL::jsonb;
     RETURN;
   END;
   PERFORM set_config('lock_timeout', usual, true);
   SET CONSTRAINTS log_at_commit IMMEDIATE;
   SET CONSTRAINTS log_at_commit DEFERRED;
+  PERFORM forget_writer();
   RETURN QUERY SELECT 'ok', to_jsonb(o) FROM objects o
     WHERE o.kind = of_kind AND o.namespace = of_namespace AND o.name = of_name;
 END $$;
@@ -67,8 +116,7 @@ CREATE OR REPLACE FUNCTION write_object(
   of_uid uuid, expected bigint, fence_lease text, fence_epoch bigint, actor jsonb,
   new_spec jsonb, new_status jsonb, new_labels jsonb, new_annotations jsonb,
   new_finalizers text[], new_owner_references jsonb, new_managed_fields jsonb
-) RETURNS TABLE (outcome text, object jsonb) LANGUAGE plpgsql
-SET invoker.actor = '' SET invoker.direct = '' SET invoker.rings = '' AS $$
+) RETURNS TABLE (outcome text, object jsonb) LANGUAGE plpgsql AS $$
 DECLARE
   found_row objects%ROWTYPE;
   usual text;
@@ -103,6 +151,7 @@ BEGIN
   IF NOT FOUND THEN  -- nothing changed
     SELECT * INTO found_row FROM objects WHERE uid = of_uid;
   END IF;
+  PERFORM forget_writer();
   RETURN QUERY SELECT 'ok', to_jsonb(found_row);
 END $$;
 
@@ -110,8 +159,7 @@ END $$;
 CREATE OR REPLACE FUNCTION delete_object(
   of_kind text, of_namespace text, of_name text, expected_uid uuid, expected bigint,
   at timestamptz, fence_lease text, fence_epoch bigint, actor jsonb
-) RETURNS TABLE (outcome text, object jsonb) LANGUAGE plpgsql
-SET invoker.actor = '' SET invoker.direct = '' SET invoker.rings = '' AS $$
+) RETURNS TABLE (outcome text, object jsonb) LANGUAGE plpgsql AS $$
 DECLARE
   found_row objects%ROWTYPE;
   usual text;
@@ -147,12 +195,12 @@ BEGIN
     UPDATE objects SET deletion_timestamp = coalesce(deletion_timestamp, at)
       WHERE uid = found_row.uid;
   END IF;
+  PERFORM forget_writer();
   RETURN QUERY SELECT 'ok', (SELECT to_jsonb(o) FROM objects o WHERE o.uid = found_row.uid);
 END $$;
 
 -- migrate:down
--- The functions that call finish_earlier_writes stay, and so does it.
-ALTER FUNCTION write_statuses(jsonb) RESET ALL;
+-- The functions that call what is new here stay, and so does it.
 DROP TRIGGER log_deletion ON objects;
 DROP TRIGGER log_deletion_directly ON objects;
 CREATE CONSTRAINT TRIGGER log_deletion AFTER DELETE ON objects
