@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from api.access import Identity, may_read_path
 from api.kubernetes import discovery, openapi
 from api.kubernetes.answers import answer
-from api.kubernetes.door import Door
+from api.kubernetes.door import PATHS, Door
 from api.kubernetes.errors import forbidden, method_not_allowed, no_such_path, unauthorized
 from api.observe import TEMPLATE
 
@@ -29,6 +29,8 @@ async def serve_path(request: Request, door: Door, identity: Identity) -> Respon
         return await FOR_EVERYBODY[path](door)
     if identity.role is None:
         raise unauthorized()
+    if path not in door.documents and path not in PATHS:
+        raise no_such_path()
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed(request.method, path)
     if path == "/metrics":
@@ -41,10 +43,7 @@ async def serve_path(request: Request, door: Door, identity: Identity) -> Respon
 def _document(path: str, door: Door, form: str) -> Response:
     if path in door.aggregated and form == discovery.AGGREGATED:
         return answer(door.aggregated[path], media_type=form)
-    found = door.documents.get(path)
-    if found is None:
-        raise no_such_path()
-    return answer(found)
+    return answer(door.documents[path])
 
 
 def _metrics(request: Request, identity: Identity) -> Response:

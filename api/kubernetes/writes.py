@@ -292,13 +292,8 @@ class Writer:
             moved = expected and str(expected) != old["metadata"]["resourceVersion"]
             if moved:
                 raise conflict(served.qualified, name, _MODIFIED)
-            wish = (
-                replace(self.wish, subresource="")
-                if self.wish.subresource == "scale"
-                else self.wish
-            )
             try:
-                written = await self.source.replace(body, old, wish)
+                written = await self.source.replace(body, old, self.wish)
             except ConflictError:
                 continue
             if self.wish.subresource == "scale":
