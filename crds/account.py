@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from crds.meta import READY, REASON, Column, Model, Resource, Scope, Status
+from crds.meta import READY, REASON, Column, Model, ObjectMeta, Resource, Scope, Status
 
 AccountState = Literal["Active", "Suspended", "Quarantined"]
 
@@ -54,6 +54,16 @@ class AccountStatus(Status):
     workspaces: int = 0
 
 
+# Namespaces that are nobody's: events about cluster objects are there.
+RESERVED: Final = ("default", "invoker-system")
+
+
+def _not_reserved(metadata: ObjectMeta) -> ObjectMeta:
+    if metadata.name in RESERVED:
+        raise ValueError(f"{metadata.name!r} is reserved")
+    return metadata
+
+
 class Account(Resource):
     """A user; its name is the user's Supabase id and the namespace of the user's objects."""
 
@@ -71,5 +81,6 @@ class Account(Resource):
     )
     SELECTABLE: ClassVar[tuple[str, ...]] = ("spec.email", "spec.plan", "spec.state")
 
+    metadata: Annotated[ObjectMeta, AfterValidator(_not_reserved)]
     spec: AccountSpec
     status: AccountStatus = Field(default_factory=AccountStatus)

@@ -69,6 +69,15 @@ def test_every_illegal_value_names_its_field(kind: str, change: dict[str, Any], 
     assert [field] == [cause.field for cause in caught.value.causes]
 
 
+@pytest.mark.parametrize(("kind", "name"), [("Account", "default"), ("Platform", "second")])
+def test_names_with_a_meaning_of_their_own_are_refused(kind: str, name: str) -> None:
+    """Nobody owns the namespace of the cluster's events, and there is one platform."""
+    with pytest.raises(InvalidError) as caught:
+        KINDS[kind].parse({"metadata": {"name": name}, "spec": GOOD[kind]})
+
+    assert ["metadata"] == [cause.field for cause in caught.value.causes]
+
+
 def test_condition_time_moves_only_with_its_status() -> None:
     """LastTransitionTime is the moment of the last change of status (Kubernetes conventions)."""
     status = Status()
