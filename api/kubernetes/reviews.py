@@ -40,7 +40,6 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "selfsubjectrulesreviews": (AUTHORIZATION,),
     "subjectaccessreviews": (AUTHORIZATION,),
     "selfsubjectreviews": (AUTHENTICATION,),
-    "tokenreviews": (AUTHENTICATION,),
 }
 NAMESPACED: Final = frozenset(
     {"events", "services", *(kind.PLURAL for kind in KINDS.values() if kind.SCOPE == "Namespaced")}
