@@ -17,9 +17,11 @@ class Quota(Model):
 
     Attributes:
         workspaces: The most workspaces.
+        devenvs: The most dev environments.
     """
 
     workspaces: int = Field(default=1, ge=0)
+    devenvs: int = Field(default=3, ge=0)
 
 
 class AccountSpec(Model):
@@ -49,9 +51,11 @@ class AccountStatus(Status):
 
     Attributes:
         workspaces: How many workspaces.
+        devenvs: How many dev environments.
     """
 
     workspaces: int = 0
+    devenvs: int = 0
 
 
 # Namespaces that are nobody's: events about cluster objects are there.

@@ -20,10 +20,64 @@ class VolumeSpec(Model):
     Attributes:
         size_gb: Its size in GB; it never shrinks.
         path: Where the machine finds it.
+        source: Fly's id of the volume that it begins as a copy of; empty: it begins empty.
     """
 
     size_gb: int = Field(default=1, ge=1, le=500)
     path: str = Field(default="/data", pattern=r"^/[A-Za-z0-9_./-]+$")
+    source: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
+
+
+class SecretRef(Model):
+    """Variables that are kept among the secrets, never here.
+
+    Attributes:
+        name: The secret's name in the machine's namespace; its value is a JSON object of strings.
+        fingerprint: Another one says that the value is another one.
+    """
+
+    name: str = Field(min_length=1, max_length=255)
+    fingerprint: str = Field(min_length=1, max_length=64)
+
+
+class Scrape(Model):
+    """Where the provider's Prometheus finds a service's own metrics.
+
+    Attributes:
+        port: The port on which they are served.
+        path: The path under which they are.
+    """
+
+    port: int = Field(ge=1, le=65535)
+    path: str = Field(default="/metrics", pattern=r"^/")
+
+
+class ServiceSpec(Model):
+    """What an image runs that knows nothing of us: the provider's checks tell its health.
+
+    Attributes:
+        app: The Fly app's name, which is wished for and not ours to choose.
+        network: The private network that it shares with its siblings; the mark on its app.
+        public: Whether `https://<app>.fly.dev` leads to it; else only `<app>.flycast` does.
+        check: How the provider finds out that it is well.
+        check_path: Where an HTTP check asks.
+        command: What runs instead of the image's own command.
+        files: Texts that lie in the machine's file system, by absolute path; nothing secret.
+        secrets: Variables of its environment that are secret.
+        metrics: Where its own metrics are, if it has any.
+        stop_signal: What asks it to end.
+    """
+
+    app: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    network: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    public: bool = False
+    check: Literal["tcp", "http"] = "tcp"
+    check_path: str = Field(default="/", pattern=r"^/")
+    command: list[str] = Field(default_factory=list)
+    files: dict[str, str] = Field(default_factory=dict)
+    secrets: SecretRef | None = None
+    metrics: Scrape | None = None
+    stop_signal: Literal["SIGINT", "SIGTERM"] = "SIGTERM"
 
 
 class MachineSpec(Model):
@@ -39,11 +93,12 @@ class MachineSpec(Model):
         image: The container image that it runs.
         region: Fly's code of the region where it runs.
         size: How many processors and how much memory it has.
-        volume: Its disk.
+        volume: Its disk, if it has one.
         port: The port on which the image answers.
         env: Variables of its environment; secrets have no place here.
         recreate: Whether another region means a new, empty machine or is refused.
         restart_at: What started before this moment is restarted once.
+        service: What runs, when it is not our agent.
     """
 
     power: Power = "Running"
@@ -51,11 +106,12 @@ class MachineSpec(Model):
     image: str = Field(min_length=1, max_length=512)
     region: Region = "iad"
     size: CheckedSize = Field(default_factory=MachineSize)
-    volume: VolumeSpec = Field(default_factory=VolumeSpec)
+    volume: VolumeSpec | None = Field(default_factory=VolumeSpec)
     port: int = Field(default=8080, ge=1, le=65535)
     env: dict[str, str] = Field(default_factory=dict)
     recreate: Recreate = "Never"
     restart_at: AwareDatetime | None = None
+    service: ServiceSpec | None = None
 
 
 class Intent(Observed):
@@ -79,12 +135,14 @@ class AppStatus(Observed):
         name: Its name, which the world shares; decided before it is asked for.
         names_taken: How many names before this one belonged to somebody else.
         created_at: When the provider confirmed it.
-        addresses: Whether it has its public addresses.
+        addresses: Whether it has its addresses.
         assigned: The kinds of addresses that it surely has.
         missing_since: Since when it has not been found; None while it is.
+        secrets: Fingerprint of the variables that it surely has.
     """
 
     name: str
+    secrets: str = ""
     names_taken: int = 0
     created_at: datetime | None = None
     addresses: bool = False
@@ -178,7 +236,7 @@ class MachineStatus(Status):
         instance: The Fly machine.
         intent: What is about to be done outside.
         restarts: Its crashes.
-        url: Where the provider's proxy answers for it.
+        url: Where the provider's proxy answers for it; a service's is not told here.
         resting_since: Since when it has been stopped because the spec said so.
         woken_at: When a sleeping machine was found started again.
         healthy_since: Since when its health endpoint has answered without a break.

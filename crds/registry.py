@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crds.account import Account
+from crds.devenv import DevEnv
 from crds.machine import Machine
 from crds.meta import Resource
 from crds.platform import Platform
@@ -10,5 +11,5 @@ from crds.route import Route
 from crds.workspace import Workspace
 
 KINDS: dict[str, type[Resource]] = {
-    kind.KIND: kind for kind in (Platform, Account, Workspace, Machine, Route)
+    kind.KIND: kind for kind in (Platform, Account, Workspace, DevEnv, Machine, Route)
 }

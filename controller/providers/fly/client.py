@@ -8,8 +8,10 @@ from controller.providers.budget import Budget, Rate
 from controller.providers.errors import ProviderError
 from controller.providers.exchange import Answer, Ask
 from controller.providers.fly.addresses import Addresses
+from controller.providers.fly.app_secrets import AppSecrets
 from controller.providers.fly.apps import Apps
 from controller.providers.fly.classify import classify
+from controller.providers.fly.guests import Guests
 from controller.providers.fly.machines import Machines
 from controller.providers.fly.org import Organisation
 from controller.providers.fly.volumes import Volumes
@@ -26,7 +28,7 @@ WIDE_RATE = Rate(200, 400)
 """Ours, over all actions: keeps a mass event from starving the user behind it."""
 
 
-class Fly(Apps, Addresses, Volumes, Machines, Organisation):
+class Fly(Apps, Addresses, AppSecrets, Volumes, Machines, Guests, Organisation):
     """Everything that is asked of Fly, one method a call.
 
     Every method takes `call`, raises a `ProviderError`, and counts against Fly's limit of its

@@ -192,6 +192,28 @@ def _config(value: Any) -> Any:
     return normalise_config(value) if isinstance(value, dict) else _empty_dict(value)
 
 
+class CheckStatus(Model):
+    """What the last run of one of a machine's checks found."""
+
+    name: Text = ""
+    status: Text = ""
+    output: Text = ""
+    updated_at: Moment = None
+
+    @property
+    def passing(self) -> bool:
+        """Whether it found the machine well; `warning` is before the first run, or a doubt."""
+        return self.status == "passing"
+
+
+class Ran(Model):
+    """What a command in a machine came to; its output may hold anything."""
+
+    exit_code: int = 0
+    stdout: Text = Field(default="", repr=False)
+    stderr: Text = Field(default="", repr=False)
+
+
 class FlyMachine(Model):
     """One machine with its config.
 
@@ -210,6 +232,7 @@ class FlyMachine(Model):
     cordoned: bool | None = None
     image_ref: ImageRef | None = None
     events: Annotated[list[MachineEvent], BeforeValidator(_empty_list)] = []
+    checks: Annotated[list[CheckStatus], BeforeValidator(_empty_list)] = []
     created_at: Moment = None
     updated_at: Moment = None
 
@@ -224,6 +247,11 @@ class FlyMachine(Model):
     def reachable(self) -> bool:
         """Whether the host answers; an unreachable host's machine can come back."""
         return self.host_status != "unreachable"
+
+    @property
+    def passing(self) -> bool:
+        """Whether it has checks, and all of them found it well."""
+        return bool(self.checks) and all(check.passing for check in self.checks)
 
     def last_exit(self) -> ExitEvent | None:
         """The newest exit in the events, or None."""

@@ -19,6 +19,7 @@ class Volumes(Noun):
         size_gb: int,
         compute: Mapping[str, Any] | None = None,
         snapshot_id: str | None = None,
+        source: str | None = None,
         call: Call,
     ) -> Volume:
         """Create a volume; a repetition makes a second one of the same name.
@@ -30,6 +31,7 @@ class Volumes(Noun):
             size_gb: Gigabytes.
             compute: The guest that will use it, so that its host has room for both.
             snapshot_id: The snapshot to restore.
+            source: The volume that it begins as a copy of, wherever that is.
             call: On whose behalf.
 
         Raises:
@@ -41,6 +43,7 @@ class Volumes(Noun):
             "size_gb": size_gb,
             "compute": None if compute is None else dict(compute),
             "snapshot_id": snapshot_id,
+            "source_volume_id": source,
         }
         ask = Ask(
             "volumes.create",

@@ -1,0 +1,1 @@
+"""DevEnv: a Supabase of six services on Fly; its life in sibling steps."""
