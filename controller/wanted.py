@@ -47,8 +47,8 @@ def _volume_gb(platform: PlatformSpec, machine: Machine | None) -> int:
     """A volume's size is decided once; what was wished once and refused does not count."""
     if machine is None:
         return platform.volume_gb
-    volume = machine.status.volume
-    return machine.spec.volume.size_gb if volume is None else volume.size_gb
+    volume = machine.status.volume or machine.spec.volume
+    return platform.volume_gb if volume is None else volume.size_gb
 
 
 def _region(platform: PlatformSpec, machine: Machine | None) -> str:

@@ -18,6 +18,7 @@ def desired_config(machine: Machine, tools: Tools, volume_id: str) -> dict[str, 
     stopping when idle is ours too, starting on a request is the proxy's.
     """
     spec = machine.spec
+    data = {} if spec.volume is None else {"INVOKER_DATA_DIR": spec.volume.path}
     return {
         "image": spec.image,
         "guest": {
@@ -32,10 +33,10 @@ def desired_config(machine: Machine, tools: Tools, volume_id: str) -> dict[str, 
             "INVOKER_OWNER": spec.account,
             "USER_ID": spec.account,
             "INVOKER_MACHINE_TOKEN": tools.tokens.issue(machine.uid),
-            "INVOKER_DATA_DIR": spec.volume.path,
+            **data,
             "PORT": str(spec.port),
         },
-        "mounts": [{"volume": volume_id, "path": spec.volume.path}],
+        "mounts": [{"volume": volume_id, "path": spec.volume.path}] if spec.volume else [],
         "services": [
             {
                 "protocol": "tcp",

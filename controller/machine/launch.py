@@ -24,7 +24,7 @@ from controller.providers.fly import (
     FlyMachine,
     Volume,
 )
-from crds.machine import AppStatus, InstanceStatus, VolumeStatus
+from crds.machine import AppStatus, InstanceStatus, VolumeSpec, VolumeStatus
 
 # By how much a provider's clock may be behind ours.
 CLOCKS_DIFFER = timedelta(minutes=1)
@@ -119,13 +119,14 @@ async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     Raises:
         RetryLater: An earlier try may still show.
     """
+    wish = scope.object.spec.volume
     resting = not _needs_a_machine(scope) and scope.object.status.intent is None
-    if scope.object.status.volume is not None or resting:
+    if wish is None or scope.object.status.volume is not None or resting:
         return None
     volume = await _find_volume(scope, tools) if pending(scope, "volumes.create") else None
     if volume is None:
         await_evidence_of(scope, "volumes.create")
-        volume = await _create_volume(scope, tools)
+        volume = await _create_volume(scope, tools, wish)
     found(scope)
     scope.object.status.intent = None
     scope.object.status.volume = VolumeStatus(
@@ -160,7 +161,7 @@ async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
     )
 
 
-async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
+async def _create_volume(scope: MachineScope, tools: Tools, wish: VolumeSpec) -> Volume:
     spec = scope.object.spec
     try:
         async with effect(scope, "volumes.create"):
@@ -168,7 +169,7 @@ async def _create_volume(scope: MachineScope, tools: Tools) -> Volume:
                 scope.app,
                 name=names.volume_name(scope.uid),
                 region=spec.region,
-                size_gb=spec.volume.size_gb,
+                size_gb=wish.size_gb,
                 # A hint, so that the volume lands on a host with room for the machine.
                 compute={
                     "cpu_kind": spec.size.cpu_kind,

@@ -137,9 +137,10 @@ async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None
 
 async def grow_volume(scope: MachineScope, tools: Tools) -> Wait | None:
     """A volume can grow; it cannot shrink."""
-    wanted, volume = scope.object.spec.volume.size_gb, scope.object.status.volume
-    if volume is None:
+    wish, volume = scope.object.spec.volume, scope.object.status.volume
+    if wish is None or volume is None:
         return None
+    wanted = wish.size_gb
     if pending(scope, "volumes.extend"):
         found = await tools.fly.get_volume(scope.app, volume.id, call=scope.call)
         volume.size_gb, scope.object.status.intent = found.size_gb, None
