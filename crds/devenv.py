@@ -255,6 +255,8 @@ class MoveStatus(Observed):
     rows: int | None = None
 
 
+# A wish, half an hour without traffic, an account that may not run anything.
+StoppedFor = Literal["Wish", "Idle", "Account"]
 Connection = Literal["None", "Partial", "Full", "Unsafe"]
 
 
@@ -268,9 +270,9 @@ class DevEnvStatus(Status):
         services: Its services, in the order in which they start.
         connection: What its users are told: nothing, addresses, everything, everything as unsafe.
         missing: What has to be there before it is made, and is not.
-        asleep: Whether it was stopped because nobody used it.
+        stopped_for: Why it is down, or on its way there; None while it shall be up.
         last_started_at: When all its services were last ready.
-        last_stopped_at: When it was last stopped.
+        last_stopped_at: When it was last told to stop.
         last_activity_at: When there was last traffic.
         idle_at: When it will be stopped if there is no traffic.
         starting_since: Since when it has been on its way up.
@@ -289,7 +291,7 @@ class DevEnvStatus(Status):
     services: list[ServiceStatus] = Field(default_factory=list)
     connection: Connection = "None"
     missing: list[str] = Field(default_factory=list)
-    asleep: bool = False
+    stopped_for: StoppedFor | None = None
     last_started_at: datetime | None = None
     last_stopped_at: datetime | None = None
     last_activity_at: datetime | None = None
