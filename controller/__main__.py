@@ -25,7 +25,7 @@ from controller.settings import Settings
 from controller.status_page import status_app
 from crds.credentials import MachineTokens
 from crds.logs import configure
-from crds.secrets import Cipher
+from crds.secrets import Cipher, Secrets
 from crds.settings import SettingsError
 from crds.store import Store, migrate
 from crds.tracing import tracing
@@ -68,6 +68,7 @@ async def connected(
             tokens=await MachineTokens.load(store, cipher),
             installation=settings.installation,
             agent_env=settings.agent_env,
+            secrets=Secrets(store, cipher),
         )
 
 

@@ -51,6 +51,7 @@ from crds.access import AccessTokens
 from crds.credentials import MachineTokens
 from crds.meta import Key
 from crds.platform import PLATFORM
+from crds.secrets import Secrets
 from crds.store import Store, WatchEvent
 from crds.store.tombstones import Tombstones
 
@@ -93,6 +94,7 @@ class Clouds:
     tokens: MachineTokens
     installation: str
     agent_env: Mapping[str, str]
+    secrets: Secrets
 
 
 class Told:
@@ -213,6 +215,7 @@ class Replica:
             tokens=clouds.tokens,
             installation=clouds.installation,
             agent_env=clouds.agent_env,
+            secrets=clouds.secrets,
         )
         return [
             self._controller(

@@ -13,6 +13,7 @@ from controller.providers.fly import Fly, FlyMachine
 from controller.scope import Scope
 from crds.credentials import MachineTokens
 from crds.machine import AppStatus, InstanceStatus, Machine, VolumeStatus
+from crds.secrets import Secrets
 
 # A 404 is not believed for so long after something was created: it may not be visible yet.
 ABSENCE_GRACE = timedelta(seconds=30)
@@ -41,6 +42,7 @@ class Tools:
         tokens: Issues the machines' tokens.
         installation: Which installation's marks we put and heed.
         agent_env: What every machine's agent is told besides who it is.
+        secrets: Where services' secret variables are.
     """
 
     fly: Fly
@@ -49,6 +51,7 @@ class Tools:
     tokens: MachineTokens
     installation: str
     agent_env: Mapping[str, str]
+    secrets: Secrets
 
 
 class MachineScope(Scope[Machine]):

@@ -37,6 +37,7 @@ from controller.providers.fly import Fly
 from crds.clock import Clock
 from crds.credentials import MachineTokens
 from crds.registry import KINDS
+from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import Database, make_pool
 
@@ -208,8 +209,9 @@ def _replica() -> CollectorRegistry:
     transport = httpx.MockTransport(lambda _: httpx.Response(503))
     url = "http://provider.invalid"
     database = Database(make_pool("postgresql:///", 1))
+    store = Store(database, Clock.started(), LocalDoorbell())
     Replica(
-        Store(database, Clock.started(), LocalDoorbell()),
+        store,
         Clouds(
             fly=Fly(transport, token="-", org="-", base_url=url, gear=Gear(metrics=told)),  # noqa: S106 - nobody is asked
             kv=WorkersKV(
@@ -224,6 +226,7 @@ def _replica() -> CollectorRegistry:
             tokens=MachineTokens({"1": b""}),
             installation="docs",
             agent_env={},
+            secrets=Secrets(store, Cipher([Fernet(Fernet.generate_key())])),
         ),
         name="docs",
         public_url=str,

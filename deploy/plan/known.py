@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from controller.settings import Settings
@@ -28,12 +29,14 @@ class Known:
         installation: Whose marks count; None when that is to be found out from the rows.
         tokens: Issues the machines' tokens.
         agent_env: What every machine's agent is told.
+        cipher: Decrypts secrets; one that fits none of them when the controller's is not known.
     """
 
     complete: bool = False
     installation: str | None = None
     tokens: MachineTokens = STAND_IN
     agent_env: Mapping[str, str] = field(default_factory=dict)
+    cipher: Cipher = field(default_factory=lambda: Cipher([Fernet(Fernet.generate_key())]))
 
     @classmethod
     async def load(cls, store: Store, environ: Mapping[str, str]) -> Known:
@@ -53,7 +56,8 @@ class Known:
         if held is None:
             return cls(installation=installation)
         keys = {key: base64.b64decode(value) for key, value in json.loads(held).items()}
-        return cls(True, settings.installation, MachineTokens(keys), settings.agent_env)
+        tokens = MachineTokens(keys)
+        return cls(True, settings.installation, tokens, settings.agent_env, cipher)
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

@@ -24,6 +24,7 @@ from crds.annotations import PAUSED
 from crds.machine import Machine
 from crds.meta import Key
 from crds.registry import KINDS
+from crds.secrets import Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import LOCK_TIMEOUT_MS, Database, Pool
 from crds.store.rows import to_json
@@ -193,6 +194,7 @@ class Stage:
             tokens=self._known.tokens,
             installation=self._installation,
             agent_env=self._known.agent_env,
+            secrets=Secrets(self.store, self._known.cipher),
         )
 
     def _tools(self, clouds: Clouds) -> Tools:
@@ -203,6 +205,7 @@ class Stage:
             tokens=clouds.tokens,
             installation=clouds.installation,
             agent_env=clouds.agent_env,
+            secrets=clouds.secrets,
         )
 
     async def play(self) -> bool:

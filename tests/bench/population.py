@@ -164,6 +164,7 @@ class _Original:
             tokens=TOKENS,
             installation=INSTALLATION,
             agent_env=AGENT_ENV,
+            secrets=None,  # type: ignore[arg-type]  # the same
         )
 
     def copy(self, number: int) -> _Copy:

@@ -131,6 +131,7 @@ class World:
             tokens=TOKENS,
             installation=INSTALLATION,
             agent_env=AGENT_ENV,
+            secrets=None,  # type: ignore[arg-type]  # no machine here has any
         )
 
     @asynccontextmanager

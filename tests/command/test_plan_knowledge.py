@@ -16,7 +16,7 @@ from controller.observer import Observer
 from controller.providers.fly import Fly
 from crds.credentials import MachineTokens
 from crds.machine import Intent, Machine
-from crds.secrets import Cipher
+from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
 from crds.workspace import Workspace
 from deploy.plan import Known
@@ -55,6 +55,7 @@ async def _as_configured(url: str) -> None:
             tokens=known.tokens,
             installation=INSTALLATION,
             agent_env=known.agent_env,
+            secrets=Secrets(store, cipher),
         )
         config = desired_config(machine, tools, machine.status.volume.id)
         machine.status.instance.config_hash = config_hash(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -18,6 +19,7 @@ from controller.providers import Gear
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
 from crds.credentials import MachineTokens
+from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import Database, Pool
 from deploy.local.simulators.fly.cloud import FlyCloud
@@ -31,6 +33,7 @@ from tests.support.virtual_time import clock, running_loop
 INSTALLATION = "sim"
 USER = "5e1f8d3c-0000-4000-8000-00000000000a"
 HUB_KEY = b"a hub key that nobody may ever read"
+ENCRYPTION_KEY = base64.urlsafe_b64encode(b"a" * 32).decode()
 RESTART_SECONDS = 1.0
 STALE_SECONDS = 60.0
 POLL_SECONDS = 1.0
@@ -68,6 +71,7 @@ class Processes:
         self._doorbell = doorbell
         self.store = self._open_store(Database(pool))
         self.tokens = MachineTokens({"1": HUB_KEY})
+        self.secrets = Secrets(self.store, Cipher.from_keys(ENCRYPTION_KEY))
         shard = f"{SHARD}{crc32(USER.encode()) % PACE.shards}"
         self.watchman = Watchman(self.fly, self.kv, self.store, shard)
         self._wanted = replicas
@@ -139,6 +143,7 @@ class Processes:
             tokens=self.tokens,
             installation=INSTALLATION,
             agent_env={"INVOKER_API_URL": "https://api.example.com"},
+            secrets=self.secrets,
         )
 
     async def stop(self) -> None:
