@@ -269,6 +269,7 @@ class DevEnvStatus(Status):
         region: Where its data is.
         services: Its services, in the order in which they start.
         connection: What its users are told: nothing, addresses, everything, everything as unsafe.
+        told: Fingerprint of that; keyed.
         missing: What has to be there before it is made, and is not.
         stopped_for: Why it is down, or on its way there; None while it shall be up.
         last_started_at: When all its services were last ready.
@@ -290,6 +291,7 @@ class DevEnvStatus(Status):
     region: str | None = None
     services: list[ServiceStatus] = Field(default_factory=list)
     connection: Connection = "None"
+    told: str = ""
     missing: list[str] = Field(default_factory=list)
     stopped_for: StoppedFor | None = None
     last_started_at: datetime | None = None
