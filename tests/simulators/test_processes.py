@@ -26,14 +26,19 @@ listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while True:
     peer, _ = listener.accept()
     data = b""
-    while b"\\r\\n\\r\\n" not in data:
-        data += peer.recv(65536)
+    while b"\\r\\n\\r\\n" not in data and (more := peer.recv(65536)):
+        data += more
+    if not data:
+        peer.close()
+        continue
     if b"/crash" in data:
         os._exit(3)
     if b"pgrade: websocket" in data:
         peer.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\n"
                      b"Upgrade: websocket\\r\\n\\r\\n")
         peer.sendall(b"echo:" + peer.recv(100))
+    elif b" /missing " in data:
+        peer.sendall(b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\n\\r\\n")
     else:
         (home / "seen").open("a").write("x")
         body = (home / "seen").read_bytes()
@@ -131,6 +136,24 @@ async def test_the_front_relays_requests_and_upgrades(fly: Fly, cloud: FlyCloud)
 
     assert (answer.status_code, answer.content, lost.status_code) == (200, b"x", 404)
     assert upgraded == b"echo:ping"
+
+
+async def test_checks_really_ask_the_process(fly: Fly) -> None:
+    """TCP connects, HTTP wants a 2xx, and a process that is gone fails both; slow: processes."""
+    often = {"port": 8080, "grace_period": "0s", "interval": "1ms"}
+    checks = {
+        "listens": {"type": "tcp", **often},
+        "answers": {"type": "http", "method": "GET", "path": "/", **often},
+        "refuses": {"type": "http", "path": "/missing", **often},
+    }
+    machine_id = await fly.started(config=config(checks=checks))
+    await fly.client.get("http://alpha.fly.dev/")  # the proxy waits until it listens
+    found = (await fly.get(machine_id))["checks"]
+
+    assert ["passing", "passing", "critical"] == [check["status"] for check in found]
+    assert ["Success", "GET /: 200 OK", "GET /missing: 404 Not Found"] == [
+        check["output"] for check in found
+    ]
 
 
 async def _upgrade(port: int) -> bytes:

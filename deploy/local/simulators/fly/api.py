@@ -157,7 +157,7 @@ class FlyAPI:
             "GET",
             _MACHINE,
             "machines.get",
-            lambda q: c.get_machine(*_machine(q), include_leases=q.flag("include_leases")),
+            self._get,
         )
         on(
             "POST",
@@ -263,6 +263,11 @@ class FlyAPI:
             "org.volumes",
             lambda q: c.list_org_volumes(q.params["org_slug"], q),
         )
+
+    async def _get(self, call: Call) -> dict[str, Any]:
+        await self.cloud.run_checks(self.cloud.machine(*_machine(call)))
+        include = call.flag("include_leases")
+        return self.cloud.get_machine(*_machine(call), include_leases=include)
 
     async def _wait(self, call: Call) -> dict[str, Any]:
         states = [s for given in call.query.get("state", []) for s in given.split(",") if s]

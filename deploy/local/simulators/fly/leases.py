@@ -4,6 +4,7 @@ from typing import Any
 
 from deploy.local.simulators.clock import rfc3339
 from deploy.local.simulators.fly import views
+from deploy.local.simulators.fly.health import Health
 from deploy.local.simulators.fly.lifecycle import Lifecycle
 from deploy.local.simulators.fly.state import FlyError, Lease, Machine
 
@@ -12,7 +13,7 @@ _NONCE_DIGITS = 12
 _OWNER = "invoker@example.invalid"
 
 
-class Leases(Lifecycle):
+class Leases(Lifecycle, Health):
     """Who may change a machine, and what is noted on it."""
 
     def held(self, app_name: str, machine_id: str, nonce: str) -> Machine:

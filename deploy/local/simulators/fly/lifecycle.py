@@ -171,6 +171,8 @@ class Lifecycle(CloudCore):
             self.exited(machine.id, 1)
             return
         if machine.epoch == epoch:
+            machine.started_at = self.now()
+            machine.checks = {}
             self.move(machine, "started", "start")
 
     async def _boot_again(self, machine: Machine, epoch: int) -> None:

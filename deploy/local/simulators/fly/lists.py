@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.local.simulators.clock import from_rfc3339, rfc3339
-from deploy.local.simulators.fly.core import CloudCore
+from deploy.local.simulators.fly.health import Health
 from deploy.local.simulators.fly.state import TERMINAL, FlyError
 from deploy.local.simulators.fly.views import overview
 from deploy.local.simulators.wire import Call
@@ -17,7 +17,7 @@ _INSTANT = len("2026-01-01T00:00:00.000000Z")
 Entry = tuple[str, dict[str, Any]]  # app name, view
 
 
-class Lists(CloudCore):
+class Lists(Health):
     """Everything that `stale_lists` makes old."""
 
     def list_apps(self, call: Call) -> dict[str, Any]:
@@ -44,7 +44,10 @@ class Lists(CloudCore):
             shown = self.history.all("machine", self.stale_lists)
             views = [view for of, view in shown.values() if of == app_name]
         else:
-            views = [self.shown("machine", key) for key in app.machines]
+            views = [
+                self.with_checks(self.shown("machine", key), self.machines[key])
+                for key in app.machines
+            ]
         found = [view for view in views if _matches(view, call)]
         if call.flag("summary"):
             return [view | {"config": None} for view in found]

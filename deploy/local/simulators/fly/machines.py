@@ -63,7 +63,7 @@ class Machines(Leases):
     ) -> dict[str, Any]:
         """Return a machine, destroyed ones included."""
         machine = self.machine(app_name, machine_id)
-        view = self.shown("machine", machine.id)
+        view = self.with_checks(self.shown("machine", machine.id), machine)
         return self.with_lease(view, machine) if include_leases else view
 
     def update_machine(

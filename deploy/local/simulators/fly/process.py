@@ -10,11 +10,13 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from deploy.local import shim
 from deploy.local.simulators.fly.checks import seconds
+from deploy.local.simulators.fly.probes import Finding, probe, prober
 from deploy.local.simulators.fly.runtime import ExitCallback
 from deploy.local.simulators.fly.state import Machine
 
@@ -73,6 +75,7 @@ class ProcessRuntime:
         self.secrets = secrets or (lambda _: {})
         self._running: dict[str, _Running] = {}
         self._client: httpx.AsyncClient | None = None
+        self._prober: httpx.AsyncClient | None = None
         self.run.mkdir(parents=True, exist_ok=True)
 
     def end_leftovers(self) -> list[int]:
@@ -119,8 +122,8 @@ class ProcessRuntime:
         """End every process."""
         ends = (self._end(key, signal.SIGTERM, _KILL_SECONDS) for key in list(self._running))
         await asyncio.gather(*ends)
-        if self._client:
-            await self._client.aclose()
+        for client in filter(None, (self._client, self._prober)):
+            await client.aclose()
 
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return where the machine listens."""
@@ -140,6 +143,14 @@ class ProcessRuntime:
             stream=request.stream,
         )
         return await client.send(inner, stream=True)
+
+    async def check(self, machine: Machine, check: dict[str, Any]) -> Finding:
+        """Connect to the process or ask it; its one port stands for the check's."""
+        address = self.address(machine.id)
+        if address is None:
+            return False, "connect: connection refused"
+        self._prober = self._prober or prober()
+        return await probe(self._prober, *address, check)
 
     # Steps
 

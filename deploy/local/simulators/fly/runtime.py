@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import httpx
 
 from deploy.local.simulators.clock import Now, rfc3339
+from deploy.local.simulators.fly.probes import Finding
 from deploy.local.simulators.fly.state import Machine
 
 ExitCallback = Callable[[str, int], None]
@@ -39,6 +40,9 @@ class MachineRuntime(Protocol):
         Raises:
             httpx.ConnectError: nothing listens there.
         """
+
+    async def check(self, machine: Machine, check: dict[str, Any]) -> Finding:
+        """Run one of the machine's checks now."""
 
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return where the machine listens, None if it does not."""
@@ -95,6 +99,13 @@ class InlineRuntime:
     async def kill(self, machine: Machine) -> None:
         """Stop it."""
         self.machine(machine.id).running = False
+
+    async def check(self, machine: Machine, check: dict[str, Any]) -> Finding:
+        """Pass while it runs and is healthy."""
+        del check
+        inline = self.machine(machine.id)
+        passing = inline.running and inline.healthy
+        return passing, "Success" if passing else "unhealthy"
 
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return None: it listens nowhere."""

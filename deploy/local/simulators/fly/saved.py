@@ -61,9 +61,10 @@ def _kept(machine: Machine, recent: float) -> bool:
 
 
 def _machine(saved: dict[str, Any]) -> Machine:
-    parts = {
+    parts: dict[str, Any] = {
         "lease": Lease(**saved["lease"]) if saved["lease"] else None,
         "events": [Event(**event) for event in saved["events"]],
+        "checks": {},  # it boots anew
         "versions": [(version, config) for version, config in saved["versions"]],
     }
     return Machine(**saved | parts)

@@ -129,11 +129,21 @@ class Lease:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class CheckRun:
+    """What the last run of a check found, and when."""
+
+    status: str
+    output: str
+    at: float
+
+
 @dataclass(slots=True)
 class Machine:
     """A machine.
 
     `epoch` counts the orders it was given: a transition that finds another one has been overtaken.
+    `checks` are the last runs since the last start, by name.
     """
 
     id: str
@@ -152,10 +162,12 @@ class Machine:
     host_full: bool = False
     skip_launch: bool = False
     active_until: float = 0
+    started_at: float = 0
     lease: Lease | None = None
     epoch: int = 0
     stop_timeout: float | None = None
     restarts: list[float] = field(default_factory=list)
+    checks: dict[str, CheckRun] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     versions: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
