@@ -20,6 +20,12 @@ GOOD: dict[str, Json] = {
     "Platform": {},
     "Account": {"email": "a@example.com"},
     "Workspace": {"subdomain": "alice", "size": {"cpus": 2, "memoryMb": 2048}},
+    "DevEnv": {
+        "client": "acme",
+        "app": "erp",
+        "sizes": {"kong": {"memoryMb": 512}},
+        "netlify": {"site": "s", "team": "t"},
+    },
     "Machine": {"account": "a", "image": "x", "env": {"A": "1"}},
     "Route": {"account": "a", "target": {"workspace": "main", "machine": "main"}},
 }
@@ -33,6 +39,9 @@ BAD = [
     ("Account", {"quota": {"workspaces": -1}}),
     ("Machine", {"env": {"A": 1}}),
     ("Machine", {"volume": {"path": "data"}}),
+    ("DevEnv", {"client": "Acme"}),
+    ("DevEnv", {"rlsMode": "off"}),
+    ("DevEnv", {"autoStopMinutes": 4}),
     ("Route", {"target": {"workspace": "main"}}),
 ]
 # What Kubernetes' structural schemas may say of a value.
