@@ -16,6 +16,8 @@ from crds.store import Store
 
 SYSTEM = "invoker-system"
 HUB_KEYS = "hub-keys"
+FINGERPRINT_KEY = "fingerprint-key"
+FINGERPRINT_BYTES = 12
 KEY_BYTES = 32
 
 
@@ -60,6 +62,32 @@ class MachineTokens:
     def _digest(key: bytes, machine: UUID) -> str:
         digest = hmac.new(key, f"machine:{machine}".encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+class Fingerprinter:
+    """Keyed hashes that stand in rows in place of what is secret.
+
+    Nobody who reads one can try out values on it.
+
+    Args:
+        key: At least 32 bytes that are used for nothing else (RFC 2104's advice for SHA-256).
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    async def load(cls, secrets: Secrets) -> Fingerprinter:
+        """Read the key, making it when there is none.
+
+        Raises:
+            SecretError: It cannot be decrypted with the configured keys.
+        """
+        return cls(await secrets.ensure(SYSTEM, FINGERPRINT_KEY, random.token_bytes(KEY_BYTES)))
+
+    def of(self, value: bytes) -> str:
+        """The fingerprint of a value: 24 hexadecimal digits."""
+        return hmac.digest(self._key, value, "sha256")[:FINGERPRINT_BYTES].hex()
 
 
 def bears(authorization: str | None, token: SecretStr) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from controller.providers.fly import Fly
 from controller.providers.netlify import Netlify
 from controller.scope import Scope
-from crds.devenv import DevEnv
+from crds.connection import Keys
+from crds.devenv import SUFFIXES, DevEnv, Service
+from crds.machine import Machine
 from crds.secrets import Secrets
 
 
@@ -48,5 +50,46 @@ class Tools:
     fingerprint: Callable[[bytes], str]
 
 
+@dataclass(slots=True)
+class Known:
+    """What one reconcile has found out so far.
+
+    Attributes:
+        machines: The environment's Machines by name, those on their way out included.
+        keys: Its keys, once a step has seen to them.
+    """
+
+    machines: dict[str, Machine] = field(default_factory=dict)
+    keys: Keys | None = None
+
+
 class DevEnvScope(Scope[DevEnv]):
     """A dev environment during one reconcile."""
+
+    known: Known
+
+    @property
+    def namespace(self) -> str:
+        """Where it and everything of its own are: its account."""
+        return self.object.metadata.namespace
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.object.metadata.name
+
+    @property
+    def keys(self) -> Keys:
+        """Its keys, in a step behind the one that sees to them."""
+        if self.known.keys is None:
+            raise RuntimeError("the steps of a dev environment's life ran out of order")
+        return self.known.keys
+
+    def machine_name(self, service: Service) -> str:
+        """The name of the Machine that is a service at present."""
+        found = self.object.status.service(service)
+        return f"{self.name}-{SUFFIXES[service]}" if found is None else found.machine
+
+    def machine(self, service: Service) -> Machine | None:
+        """The Machine that is a service at present, if it was made."""
+        return self.known.machines.get(self.machine_name(service))

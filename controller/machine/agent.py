@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Annotated, Self
@@ -96,15 +97,31 @@ class AgentClient:
         activity = None if activity is None or activity < LONG_AGO else min(activity, at)
         return Heartbeat(machine, at, report.status, report.version, activity)
 
+    async def status(
+        self, url: str, path: str, instance: str, headers: Mapping[str, str]
+    ) -> int | None:
+        """The status with which a machine that is not our agent answers, None when it does not."""
+        try:
+            status, _ = await self._send("GET", url, path, instance, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return None
+        return status
+
     async def _send(
-        self, method: str, url: str, path: str, instance: str, token: str | None = None
+        self,
+        method: str,
+        url: str,
+        path: str,
+        instance: str,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """The answer's status and body.
 
         Raises:
             httpx.HTTPError: There is none in time, or more of it than an agent would say.
         """
-        headers = {FORCE_INSTANCE: instance, "Accept-Encoding": "identity"}
+        headers = {**(headers or {}), FORCE_INSTANCE: instance, "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if self._gateway:

@@ -1,0 +1,215 @@
+"""The Machines of a dev environment: one a service, kept as rendered, stopped in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from controller.devenv.rendering import render
+from controller.devenv.tools import DevEnvScope, Tools, Wait
+from controller.devenv.wanted import machine_spec, variables_of
+from controller.engine import Blocked
+from controller.scope import awaited
+from crds.connection import variables_name
+from crds.devenv import SERVICES, Service, ServiceStatus
+from crds.machine import Machine, MachineSpec
+from crds.meta import ObjectMeta
+from crds.tracing import TRACEPARENT
+
+DEVENV_LABEL: Final = "invoker.dev/devenv"
+SERVICE_LABEL: Final = "invoker.dev/service"
+
+
+async def keep(
+    scope: DevEnvScope,
+    tools: Tools,
+    service: Service,
+    *,
+    name: str | None = None,
+    region: str | None = None,
+    source: str | None = None,
+) -> Machine:
+    """Have a service's Machine as wished and running; what was not so has to become ready again.
+
+    Args:
+        scope: The dev environment.
+        tools: The outside world.
+        service: Which service.
+        name: The Machine's name; the present one's when left out.
+        region: Where; where the environment is when left out.
+        source: The volume that a new one's begins as a copy of.
+
+    Raises:
+        Blocked: It is on its way out.
+    """
+    name = name or scope.machine_name(service)
+    held = scope.known.machines.get(name)
+    if held is not None and held.deleting:
+        raise Blocked("MachineDeleting", f"Machine {name} is being deleted", recheck_after=10)
+    spec = await _wanted(scope, tools, service, name, region or place_of(scope), held, source)
+    machine = held
+    if machine is None:
+        machine = Machine(metadata=_metadata(scope, service, name), spec=spec)
+        machine = await scope.store.create(machine, fence=scope.request.fence)
+    elif machine.spec != spec:
+        machine.spec = spec
+        _pass_trace(scope, machine.metadata)
+        machine = await scope.store.update(machine, fence=scope.request.fence)
+    scope.known.machines[name] = machine
+    return machine
+
+
+async def _wanted(
+    scope: DevEnvScope,
+    tools: Tools,
+    service: Service,
+    name: str,
+    region: str,
+    held: Machine | None,
+    source: str | None,
+) -> MachineSpec:
+    """The spec, with the secret variables kept before the row that refers to them is written."""
+    rendered = render(scope.object.spec, service, scope.keys, public_url=tools.public_url)
+    variables = variables_of(rendered)
+    fingerprint = tools.fingerprint(variables)
+    if _fingerprint(held) != fingerprint:
+        await tools.secrets.put(scope.namespace, variables_name(name), variables)
+    if source is None:
+        source = held.spec.volume.source if held and held.spec.volume else ""
+    return machine_spec(
+        scope.object.spec,
+        service,
+        rendered,
+        account=scope.namespace,
+        network=scope.object.status.network,
+        region=region,
+        machine=name,
+        fingerprint=fingerprint,
+        source=source,
+    )
+
+
+def _fingerprint(machine: Machine | None) -> str | None:
+    service = None if machine is None else machine.spec.service
+    return service.secrets.fingerprint if service and service.secrets else None
+
+
+def place_of(scope: DevEnvScope) -> str:
+    """Where the environment is: where its data is, or where it is wished for."""
+    return scope.object.status.region or scope.object.spec.region
+
+
+def _metadata(scope: DevEnvScope, service: Service, name: str) -> ObjectMeta:
+    metadata = ObjectMeta(
+        name=name,
+        namespace=scope.namespace,
+        labels={DEVENV_LABEL: scope.name, SERVICE_LABEL: service},
+        owner_references=[scope.object.owner_reference()],
+    )
+    _pass_trace(scope, metadata)
+    return metadata
+
+
+def _pass_trace(scope: DevEnvScope, metadata: ObjectMeta) -> None:
+    """A child's reconciles belong to the trace of the wish that made it."""
+    if trace := scope.object.metadata.annotations.get(TRACEPARENT):
+        metadata.annotations[TRACEPARENT] = trace
+
+
+async def lower(scope: DevEnvScope, services: tuple[Service, ...]) -> Wait | None:
+    """Stop services in the reverse order, each before the next."""
+    for service in reversed(services):
+        if wait := await rest(scope, scope.machine(service)):
+            return wait
+    return None
+
+
+async def lower_all(scope: DevEnvScope) -> Wait | None:
+    """Stop every service in the reverse order, and then whatever else there is."""
+    if wait := await lower(scope, SERVICES):
+        return wait
+    for machine in list(scope.known.machines.values()):
+        if wait := await rest(scope, machine):
+            return wait
+    return None
+
+
+async def rest(scope: DevEnvScope, machine: Machine | None) -> Wait | None:
+    """Have a Machine stop, and wait until it has."""
+    if machine is None or machine.deleting:
+        return None
+    if machine.spec.power != "Stopped":
+        machine.spec.power = "Stopped"
+        machine = await scope.store.update(machine, fence=scope.request.fence)
+        scope.known.machines[machine.metadata.name] = machine
+    if has_come_true(machine, "Stopped"):
+        return None
+    return Wait(None, f"Machine {machine.metadata.name} to stop")
+
+
+def is_ready(machine: Machine | None) -> bool:
+    """Whether a service answers, as it is wished at present."""
+    return machine is not None and has_come_true(machine, "Running")
+
+
+def has_come_true(machine: Machine, phase: str) -> bool:
+    """Whether a Machine is in the phase that its present spec wishes for."""
+    ready = machine.status.condition("Ready")
+    return (
+        ready is not None
+        and ready.status == "True"
+        and ready.observed_generation == machine.metadata.generation
+        and machine.status.phase == phase
+    )
+
+
+def tell_services(scope: DevEnvScope) -> None:
+    """Show every service's Machine on the environment."""
+    scope.object.status.services = [_told(scope, s) for s in scope.object.spec.services]
+
+
+def _told(scope: DevEnvScope, service: Service) -> ServiceStatus:
+    machine = scope.machine(service)
+    if machine is None:
+        return ServiceStatus(name=service, machine=scope.machine_name(service))
+    instance = machine.status.instance
+    return ServiceStatus(
+        name=service,
+        machine=machine.metadata.name,
+        phase=machine.status.phase,
+        ready=is_ready(machine),
+        instance=instance and instance.id,
+        started_at=_started_at(machine) if is_ready(machine) else None,
+    )
+
+
+def _started_at(machine: Machine) -> datetime | None:
+    return machine.status.instance.started_at if machine.status.instance else None
+
+
+async def remove(scope: DevEnvScope, tools: Tools, keep: frozenset[str]) -> Wait | None:
+    """Have all Machines but some go, each with its secret variables, and wait until they are gone.
+
+    Args:
+        scope: The dev environment.
+        tools: The outside world.
+        keep: The names of those that stay.
+    """
+    rows = [row for row in await rows_of(scope) if row["name"] not in keep]
+    for row in rows:
+        # Whoever is interrupted here finds the row, and comes by again.
+        await tools.secrets.delete(scope.namespace, variables_name(row["name"]))
+        await scope.ask_deletion(row)
+    return Wait(None, awaited(rows)) if rows else None
+
+
+async def rows_of(scope: DevEnvScope) -> list[Mapping[str, Any]]:
+    """The rows of all Machines that this environment controls, valid or not."""
+    rows = await scope.store.rows(Machine, namespace=scope.namespace)
+    return [row for row in rows if _controlled_by(row, str(scope.uid))]
+
+
+def _controlled_by(row: Mapping[str, Any], uid: str) -> bool:
+    owners = row["owner_references"] or []
+    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
