@@ -34,6 +34,15 @@ class Settings(ProcessSettings):
     # Where `https://<app>.fly.dev` is reached instead: the embedded cloud's proxy.
     machine_gateway: HttpUrl | None = Field(default=None, alias="INVOKER_MACHINE_GATEWAY")
 
+    # The provider's own Prometheus: what services use, and whether there is traffic.
+    fly_metrics_url: HttpUrl = Field(
+        default="https://api.fly.io/prometheus", alias="FLY_METRICS_URL"
+    )
+
+    # Where dev environments' front ends are built; without it they are not told of new keys.
+    netlify_token: Secret | None = Field(default=None, alias="NETLIFY_AUTH_TOKEN")
+    netlify_url: HttpUrl = Field(default="https://api.netlify.com/api/v1", alias="NETLIFY_API_URL")
+
     cloudflare_token: Secret = Field(alias="CLOUDFLARE_API_TOKEN")
     cloudflare_account: str = Field(alias="CLOUDFLARE_ACCOUNT_ID", min_length=1)
     cloudflare_namespace: str = Field(alias="CLOUDFLARE_KV_NAMESPACE_ID", min_length=1)

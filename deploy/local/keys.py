@@ -31,6 +31,7 @@ class Keys:
         self.service_key = self._kept("service_key", lambda: f"service-{secrets.token_urlsafe(24)}")
         self.fly_token = self._kept("fly_token", lambda: f"fly-{secrets.token_urlsafe(24)}")
         self.installation = self._kept("installation", lambda: f"l{secrets.token_hex(4)}")
+        self.netlify_token = self._kept("netlify_token", lambda: secrets.token_urlsafe(30))
         self.cloudflare_token = self._kept("cloudflare_token", lambda: secrets.token_urlsafe(30))
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:

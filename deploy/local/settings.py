@@ -21,6 +21,7 @@ PORTS: Final = {
     "kv": 4281,
     "auth": 4282,
     "proxy": 4283,
+    "netlify": 4284,
 }
 """Part and default; `INVOKER_<PART>_PORT` or `--<part>-port` moves it."""
 

@@ -21,13 +21,24 @@ ROOT: Final = Path(__file__).parents[2]
 SERVER_ERRORS: Final = 500
 
 # The variable by which somebody says that a provider shall be the real one, and what goes with it.
-REAL: Final = {"fly": "FLY_API_TOKEN", "kv": "CLOUDFLARE_API_TOKEN", "auth": "SUPABASE_URL"}
+REAL: Final = {
+    "fly": "FLY_API_TOKEN",
+    "kv": "CLOUDFLARE_API_TOKEN",
+    "auth": "SUPABASE_URL",
+    "netlify": "NETLIFY_AUTH_TOKEN",
+}
 BESIDE: Final = {
     "fly": ("FLY_ORG",),
     "kv": ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"),
     "auth": ("SUPABASE_ANON_KEY",),
+    "netlify": (),
 }
-NAMES: Final = {"fly": "Fly.io", "kv": "Cloudflare Workers KV", "auth": "Supabase Auth"}
+NAMES: Final = {
+    "fly": "Fly.io",
+    "kv": "Cloudflare Workers KV",
+    "auth": "Supabase Auth",
+    "netlify": "Netlify",
+}
 
 # What the caller may decide; everything else that the parts are told follows from what runs here.
 CALLERS: Final = (
@@ -42,6 +53,8 @@ CALLERS: Final = (
 )
 
 _SIMULATED_ORG: Final = "invoker"
+# The site of the example in the documentation.
+_SIMULATED_SITE: Final = "acme-erp"
 _SIMULATED_ACCOUNT: Final = "00000000000000000000000000000001"
 _SIMULATED_NAMESPACE: Final = "00000000000000000000000000000002"
 
@@ -159,6 +172,7 @@ class Stack:
                 f"--token={keys.cloudflare_token}",
             ],
             "auth": [f"--anon-key={keys.anon_key}", f"--service-key={keys.service_key}"],
+            "netlify": [f"--token={keys.netlify_token}", f"--site={_SIMULATED_SITE}"],
         }
         return [
             self._python(
@@ -256,7 +270,13 @@ class Stack:
                 "FLY_API_TOKEN": keys.fly_token,
                 "FLY_API_HOSTNAME": settings.url("fly"),
                 "FLY_ORG": _SIMULATED_ORG,
+                "FLY_METRICS_URL": f"{settings.url('fly')}/prometheus",
                 "INVOKER_MACHINE_GATEWAY": settings.url("proxy"),
+            }
+        if "netlify" in simulated:
+            told |= {
+                "NETLIFY_AUTH_TOKEN": keys.netlify_token,
+                "NETLIFY_API_URL": f"{settings.url('netlify')}/api/v1",
             }
         if "kv" in simulated:
             told |= {

@@ -33,6 +33,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "fly": ("deploy.local.simulators", "fly"),
     "kv": ("deploy.local.simulators", "kv"),
     "auth": ("deploy.local.simulators", "auth"),
+    "netlify": ("deploy.local.simulators", "netlify"),
     "api": ("-m", "api"),
     "controller": ("-m", "controller"),
     "edge": ("serve",),
