@@ -111,6 +111,35 @@ class Secrets:
             raise SecretError(f"{namespace}/{name} was removed at this moment")
         return held
 
+    async def replace(self, namespace: str, name: str, old: bytes, new: bytes) -> bytes:
+        """Store another value if the one read before still holds; returns the one that holds.
+
+        Args:
+            namespace: Whose it is.
+            name: Its name.
+            old: What was read.
+            new: What is to hold instead.
+
+        Raises:
+            SecretError: No configured key decrypts the one that holds, or it was removed.
+        """
+        rows = await self._database.fetch(
+            "SELECT ciphertext FROM secrets WHERE (namespace, name) = (%s, %s)", namespace, name
+        )
+        if rows and self._cipher.decrypt(rows[0]["ciphertext"]) == old:
+            await self._database.execute(
+                "UPDATE secrets SET ciphertext = %s, updated_at = now() "
+                "WHERE (namespace, name, ciphertext) = (%s, %s, %s)",
+                self._cipher.encrypt(new),
+                namespace,
+                name,
+                rows[0]["ciphertext"],
+            )
+        held = await self.get(namespace, name)
+        if held is None:
+            raise SecretError(f"{namespace}/{name} was removed at this moment")
+        return held
+
     async def delete(self, namespace: str, name: str) -> None:
         """Remove a secret, if it is there."""
         await self._database.execute(

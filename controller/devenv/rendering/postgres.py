@@ -1,0 +1,40 @@
+"""PostgreSQL, as `supabase/postgres` 15.1.1.78 runs it.
+
+The variables are those of its entry point, which is docker-library's.
+
+The image expects two things of its disk that a volume does not give:
+
+- `initdb` refuses a directory that is not empty, and the root of a volume holds `lost+found`:
+  the data is one level below, and `postgresql.conf`, which names its directory, is overruled.
+- The key of pgsodium, with which Vault encrypts, lies in `/etc/postgresql-custom`, and a machine's
+  own disk begins anew with every start: what was encrypted before could never be read again.
+  Therefore a link leads from there to the volume.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.devenv.keys import DATABASE
+from controller.devenv.rendered import Rendered
+from controller.devenv.rendering.facts import Facts
+
+VOLUME: Final = "/var/lib/postgresql/data"
+START: Final = f"""\
+set -eu
+install -d -o postgres -g postgres -m 0700 {VOLUME}/custom
+ln -sfn {VOLUME}/custom/pgsodium_root.key /etc/postgresql-custom/pgsodium_root.key
+exec docker-entrypoint.sh postgres -D /etc/postgresql -c data_directory="$PGDATA"
+"""
+
+
+def render(facts: Facts) -> Rendered:
+    """What PostgreSQL is told; SIGINT asks it for a fast shutdown, as its image does."""
+    return Rendered(
+        env={"POSTGRES_DB": DATABASE, "PGDATA": f"{VOLUME}/pgdata"},
+        secrets={"POSTGRES_PASSWORD": facts.keys.db_password},
+        check="tcp",
+        volume_path=VOLUME,
+        command=["bash", "-c", START],
+        stop_signal="SIGINT",
+    )
