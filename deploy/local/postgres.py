@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, ClassVar, Self
 from urllib.parse import quote
 
 import psycopg
@@ -59,6 +59,10 @@ class EmbeddedPostgres:
         settings: Server settings for this run, as in ``postgresql.conf``.
     """
 
+    superuser: ClassVar[str] = "invoker"
+    database: ClassVar[str] = DATABASE
+    initdb_options: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
         self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
@@ -87,12 +91,13 @@ class EmbeddedPostgres:
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"invoker-{os.geteuid()}-{digest}"
 
-    def url(self, database: str = DATABASE) -> str:
-        """The address of ``database`` by the Unix socket."""
+    def url(self, database: str | None = None) -> str:
+        """The address of ``database``, the server's usual one if not told, by the Unix socket."""
         host = quote(str(self.socket_dir), safe="")
-        return f"postgresql://invoker@/{database}?host={host}&port={self.port or SOCKET_PORT}"
+        place = f"host={host}&port={self.port or SOCKET_PORT}"
+        return f"postgresql://{self.superuser}@/{database or self.database}?{place}"
 
-    def tcp_url(self, database: str = DATABASE) -> str:
+    def tcp_url(self, database: str | None = None) -> str:
         """The address of ``database`` by TCP.
 
         Raises:
@@ -101,7 +106,8 @@ class EmbeddedPostgres:
         if self.port is None:
             raise PostgresError("this server has no TCP port")
         password = self._password_file.read_text().strip()
-        return f"postgresql://invoker:{password}@127.0.0.1:{self.port}/{database}"
+        place = f"127.0.0.1:{self.port}/{database or self.database}"
+        return f"postgresql://{self.superuser}:{password}@{place}"
 
     def start(self) -> str:
         """Make the cluster if there is none, start the server and wait until it answers.
@@ -225,10 +231,11 @@ class EmbeddedPostgres:
         shutil.rmtree(new, ignore_errors=True)
         _private_directory(new)
         arguments = [
-            *("-D", str(new), "-U", "invoker", "--pwfile", str(password)),
+            *("-D", str(new), "-U", self.superuser, "--pwfile", str(password)),
             *("--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
             *("--no-sync", "--no-instructions"),
+            *self.initdb_options,
         ]
         done = subprocess.run(  # noqa: S603 - our own binary
             _as_server_user([str(BINARIES / "initdb"), *arguments], self.data_dir),
@@ -271,11 +278,11 @@ class EmbeddedPostgres:
         try:
             with psycopg.connect(address, autocommit=True, connect_timeout=5) as connection:
                 found = connection.execute(
-                    "select 1 from pg_database where datname = %s", [DATABASE]
+                    "select 1 from pg_database where datname = %s", [self.database]
                 ).fetchone()
                 if found is None:
                     connection.execute(
-                        sql.SQL("create database {}").format(sql.Identifier(DATABASE))
+                        sql.SQL("create database {}").format(sql.Identifier(self.database))
                     )
         except psycopg.OperationalError:
             return False
