@@ -9,6 +9,7 @@ from controller.engine import EventRecorder, Result
 from controller.kind import KindReconciler
 from controller.scope import Scope, awaited
 from crds.account import Account
+from crds.devenv import DevEnv
 from crds.machine import Machine
 from crds.meta import Key, Resource
 from crds.registry import KINDS
@@ -35,15 +36,16 @@ class AccountReconciler(KindReconciler[Account]):
         self._wake = wake
 
     async def converge(self, scope: Scope[Account]) -> Result:
-        """Tell what there is; workspaces and routes heed the account's state themselves."""
-        rows = await self.store.rows(Workspace, namespace=scope.object.metadata.name)
+        """Tell what there is, which heeds the account's state by itself."""
+        workspaces = await self.store.rows(Workspace, namespace=scope.object.metadata.name)
+        devenvs = await self.store.rows(DevEnv, namespace=scope.object.metadata.name)
         status = scope.object.status
         if status.phase != scope.object.spec.state:
-            for row in rows:
-                self._wake(Key("Workspace", row["namespace"], row["name"]))
+            for row in (*workspaces, *devenvs):
+                self._wake(Key(row["kind"], row["namespace"], row["name"]))
         if scope.object.spec.state != "Active":
             await self._stop_ownerless(scope)
-        status.workspaces = len(rows)
+        status.workspaces, status.devenvs = len(workspaces), len(devenvs)
         status.phase = scope.object.spec.state
         scope.condition("Ready", status=True, reason="NamespaceReady")
         return Result()
@@ -58,7 +60,7 @@ class AccountReconciler(KindReconciler[Account]):
                 scope.event("Stopped", f"Machine {machine.metadata.name}, which has no owner")
 
     async def remove(self, scope: Scope[Account]) -> Result | None:
-        """Delete the workspaces, then what else is in the namespace, then the claims on names."""
+        """Delete what owns others, then what else is in the namespace, then the claims on names."""
         scope.object.status.phase = "Deleting"
         rows = await self._left(scope.object.metadata.name)
         for row in rows:
@@ -68,7 +70,9 @@ class AccountReconciler(KindReconciler[Account]):
 
     async def _left(self, namespace: str) -> Sequence[Mapping[str, Any]]:
         """What goes next; what owns others goes before them."""
-        if rows := await self.store.rows(Workspace, namespace=namespace):
+        owners: list[type[Resource]] = [Workspace, DevEnv]
+        rows = [row for kind in owners for row in await self.store.rows(kind, namespace=namespace)]
+        if rows:
             return rows
         namespaced = [kind for kind in KINDS.values() if kind.SCOPE == "Namespaced"]
         rows = [

@@ -16,8 +16,25 @@ from crds.clock import Clock
 from crds.errors import Cause, InvalidError, NotFoundError
 from crds.store import Store
 
-Role = Literal["platform-admin", "support", "account-owner", "metrics"]
+# The strongest first.
+Role = Literal[
+    "platform-admin",
+    "support",
+    "account-owner",
+    "devops",
+    "security-auditor",
+    "dev-orchestrator",
+    "dev-worker",
+    "clientele",
+    "metrics",
+]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+# The roles of the agents that work with one account's dev environments.
+AGENTS: Final = frozenset[Role](
+    {"devops", "security-auditor", "dev-orchestrator", "dev-worker", "clientele"}
+)
+# Roles that say nothing without an account: what they open is in its namespace.
+ROLES_OF_ACCOUNTS: Final = AGENTS | {"account-owner"}
 
 PREFIX = "inv"
 SECRET_BYTES = 32
@@ -36,7 +53,7 @@ class AccessToken:
 
     Attributes:
         id: The public part, by which it is listed and revoked.
-        account: For the role account-owner, whose namespace it opens.
+        account: For the roles of accounts, whose namespace it opens.
         parent: The token with which a browser's session was opened.
     """
 
@@ -82,7 +99,7 @@ class AccessTokens:
             name: What it is for, in words.
             role: What it may do.
             lifetime: How long it is valid.
-            account: Whose namespace it opens; for the role account-owner, and only for it.
+            account: Whose namespace it opens; for the roles of accounts, and only for them.
             created_by: Who asked for it.
             parent: The token that it ends with.
 
@@ -185,8 +202,9 @@ def _check(name: str, role: str, account: str, lifetime: timedelta) -> None:
         causes.append(Cause("name", "must have 1 to 100 printable characters"))
     if role not in ROLES:
         causes.append(Cause("role", f"must be one of {', '.join(ROLES)}"))
-    if (role == "account-owner") != bool(account):
-        causes.append(Cause("account", "goes with the role account-owner, and only with it"))
+    if (role in ROLES_OF_ACCOUNTS) != bool(account):
+        of_accounts = ", ".join(each for each in ROLES if each in ROLES_OF_ACCOUNTS)
+        causes.append(Cause("account", f"goes with the roles {of_accounts}, and only with them"))
     if not timedelta(0) < lifetime <= MAX_AGE:
         causes.append(Cause("lifetime", f"must be at most {MAX_AGE.days} days"))
     if causes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -9,23 +10,30 @@ from weakref import WeakKeyDictionary
 from pydantic import TypeAdapter, ValidationError
 
 from crds.compute import MachineSize, monthly_cost_usd
+from crds.devenv import DevEnv, DevEnvSpec, cost_of
 from crds.platform import PlatformSpec
 from crds.store import Store
 from crds.store.ledger import Ledger, Sort
 from crds.workspace import Workspace, WorkspaceSpec
 
 SIZE: Final = TypeAdapter[MachineSize](MachineSize)
-WORKSPACES: Final = "kind = 'Workspace'"
-# What a workspace costs follows from these; an edit by plain SQL may have left anything there.
+COUNTED: Final = "kind IN ('Workspace', 'DevEnv')"
+# What it costs follows from these; an edit by plain SQL may have left anything there.
 SIZED: Final = {
-    "size": "(spec->'size')::text",
-    "volume": "CASE jsonb_typeof(spec->'volumeGb') WHEN 'number' "
+    "size": "CASE kind WHEN 'Workspace' THEN (spec->'size')::text END",
+    "volume": "CASE WHEN kind = 'Workspace' AND jsonb_typeof(spec->'volumeGb') = 'number' "
     "THEN (spec->>'volumeGb')::numeric END",
+    # Of a dev environment everything that its cost follows from; of a workspace nothing.
+    "devenv": "CASE kind WHEN 'DevEnv' THEN jsonb_build_object('sizes', spec->'sizes', "
+    "'studio', spec->'studio', 'volumeGb', spec->'volumeGb', 'storageGb', spec->'storageGb')::text "
+    "END",
 }
-# A workspace comes before another one if it is older; of the same age, if its uid is smaller.
+# One comes before another one if it is older; of the same age, if its uid is smaller.
 OLDER = (
     " AND (creation_timestamp, uid) < (SELECT creation_timestamp, uid FROM objects WHERE uid = %s)"
 )
+# A client and an app: nothing that costs follows from them.
+NAMELESS: Final = {"client": "x", "app": "x"}
 _ledgers: WeakKeyDictionary[Store, Ledger] = WeakKeyDictionary()
 
 
@@ -39,11 +47,21 @@ class Tally(NamedTuple):
         """Both together."""
         return Tally(self.machines + other.machines, round(self.monthly_usd + other.monthly_usd, 2))
 
+    def minus(self, other: Tally) -> Tally:
+        """The one without the other."""
+        return Tally(self.machines - other.machines, round(self.monthly_usd - other.monthly_usd, 2))
+
+    def times(self, number: int) -> Tally:
+        """So many of them."""
+        return Tally(self.machines * number, self.monthly_usd * number)
+
 
 async def tally(
-    store: Store, platform: PlatformSpec, *, older_than: Workspace | None = None
+    store: Store, platform: PlatformSpec, *, older_than: Workspace | DevEnv | None = None
 ) -> Tally:
-    """Count workspaces, those on their way out included: they still cost.
+    """Count workspaces and dev environments, those on their way out included: they still cost.
+
+    A dev environment is as many machines as it has services.
 
     The cost of asking follows the changes since the last time, not the size of the fleet.
 
@@ -59,30 +77,44 @@ async def tally(
         return fleet
     own, caps = one(platform, older_than.spec), platform.caps
     if fleet.machines <= caps.machines and fleet.monthly_usd <= caps.monthly_spend_usd:
-        return Tally(fleet.machines - 1, round(fleet.monthly_usd - own.monthly_usd, 2))
+        return fleet.minus(own)
+    sorts = ", ".join(f"{expression} AS {name}" for name, expression in SIZED.items())
     rows = await store.database.fetch(
-        f"SELECT {SIZED['size']} AS size, {SIZED['volume']} AS volume, count(*) AS number "
-        f"FROM objects WHERE {WORKSPACES}{OLDER} GROUP BY 1, 2",
+        f"SELECT {sorts}, count(*) AS number FROM objects WHERE {COUNTED}{OLDER} GROUP BY 1, 2, 3",
         older_than.uid,
     )
-    return _sum({(row["size"], row["volume"]): row["number"] for row in rows}, platform)
+    return _sum({tuple(row[name] for name in SIZED): row["number"] for row in rows}, platform)
 
 
 def _ledger(store: Store) -> Ledger:
-    """The store's own count of workspaces by size; it lives as long as the store."""
+    """The store's own count of what costs, by size; it lives as long as the store."""
     ledger = _ledgers.get(store)
     if ledger is None:
-        ledger = Ledger(store.database, SIZED, only=WORKSPACES, changes="spec_changed")
+        ledger = Ledger(store.database, SIZED, only=COUNTED, changes="spec_changed")
         _ledgers[store] = ledger
     return ledger
 
 
-def _sum(sizes: Mapping[Sort, int], platform: PlatformSpec) -> Tally:
-    spend = sum(
-        number * monthly_cost_usd(size_of(size) or platform.size, int(volume or platform.volume_gb))
-        for (size, volume), number in sizes.items()
-    )
-    return Tally(sum(sizes.values()), round(spend, 2))
+def _sum(sorts: Mapping[Sort, int], platform: PlatformSpec) -> Tally:
+    each = [_of_sort(sort, platform).times(number) for sort, number in sorts.items()]
+    return Tally(sum(e.machines for e in each), round(sum(e.monthly_usd for e in each), 2))
+
+
+def _of_sort(sort: Sort, platform: PlatformSpec) -> Tally:
+    size, volume, devenv = sort
+    if devenv is not None:
+        return one(platform, _devenv(devenv))
+    size_gb = int(volume or platform.volume_gb)
+    return Tally(1, monthly_cost_usd(size_of(size) or platform.size, size_gb))
+
+
+def _devenv(text: str) -> DevEnvSpec:
+    """What a dev environment's cost follows from; what an edit by plain SQL broke is as usual."""
+    parts = {name: value for name, value in json.loads(text).items() if value is not None}
+    try:
+        return DevEnvSpec.model_validate({**parts, **NAMELESS})
+    except ValidationError:
+        return DevEnvSpec.model_validate(NAMELESS)
 
 
 def size_of(text: str | None) -> MachineSize | None:
@@ -93,8 +125,10 @@ def size_of(text: str | None) -> MachineSize | None:
         return None
 
 
-def one(platform: PlatformSpec, spec: WorkspaceSpec | None = None) -> Tally:
-    """What one workspace adds; with the platform's defaults unless it names its own."""
+def one(platform: PlatformSpec, spec: WorkspaceSpec | DevEnvSpec | None = None) -> Tally:
+    """What one more adds; a workspace with the platform's defaults unless it names its own."""
+    if isinstance(spec, DevEnvSpec):
+        return Tally(len(spec.services), cost_of(spec).always_on_usd)
     size = (spec and spec.size) or platform.size
     volume_gb = (spec and spec.volume_gb) or platform.volume_gb
     return Tally(1, monthly_cost_usd(size, volume_gb))

@@ -10,7 +10,7 @@ import jwt
 
 from api.access.identity import Identity
 from api.tokens import MAX_TOKEN_LENGTH, Caller, InvalidTokenError, Verifier
-from crds.access import PREFIX, ROLES, AccessTokens, Role
+from crds.access import PREFIX, ROLES, ROLES_OF_ACCOUNTS, AccessTokens, Role
 from crds.account import Account
 from crds.errors import InvalidError
 from crds.store import Store
@@ -40,14 +40,14 @@ class OpenIdConnect:
     roles: dict[str, Role] = field(default_factory=dict)
 
     def role_of(self, claims: dict[str, Any]) -> Role | None:
-        """The strongest role that the claims give."""
+        """The strongest role that the claims give; none that needs an account, which they lack."""
         values = claims.get(self.claim)
         found = {
             self.roles.get(value, value)
             for value in (values if isinstance(values, list) else [values])
             if isinstance(value, str)
         }
-        return next((role for role in ROLES if role in found and role != "account-owner"), None)
+        return next((r for r in ROLES if r in found and r not in ROLES_OF_ACCOUNTS), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,11 @@ class Authenticator:
     async def _by_supabase(self, caller: Caller) -> Identity:
         if caller.anonymous:
             raise UnauthenticatedError("Anonymous users have no account here.")
-        role = next((r for r in ROLES if r == caller.invoker_role and r != "account-owner"), None)
+        role: Role = next((r for r in ROLES if r == caller.invoker_role), "account-owner")
         identity = Identity(
             f"{USER}:{caller.account}",
-            role or "account-owner",
-            "" if role else caller.account,
+            role,
+            caller.account if role in ROLES_OF_ACCOUNTS else "",
             issued_at=caller.issued_at,
             expires_at=caller.expires_at,
         )

@@ -16,7 +16,7 @@ class Identity:
     Attributes:
         subject: `token:<id>:<name>`, `user:<account>`, `oidc:<subject>`.
         role: What they may do; None: nothing.
-        account: For an account's owner, the one namespace that is theirs.
+        account: For the roles of accounts, the one namespace that is open to them.
         token: The id of the token of ours that they showed.
         issued_at: When their proof was made; None for one that nobody revokes by its age.
         expires_at: When it ends.

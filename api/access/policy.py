@@ -13,7 +13,8 @@ from crds.meta import Resource
 READ: Final = frozenset({"get", "list", "watch"})
 CHANGE: Final = frozenset({"update", "patch"})
 WRITE: Final = READ | CHANGE | {"create", "delete", "deletecollection"}
-KINDS_OF_ACCOUNTS: Final = frozenset({"workspaces", "machines"})
+KINDS_OF_ACCOUNTS: Final = frozenset({"workspaces", "devenvs", "machines"})
+OWNED: Final = frozenset({"workspaces", "devenvs"})
 ALL: Final = KINDS_OF_ACCOUNTS | {"accounts", "platforms", "routes"}
 SELF: Final = frozenset(
     {
@@ -82,6 +83,9 @@ _KNOW_YOURSELF = Rule(frozenset({"create"}), SELF)
 # There are none; clients ask for them to find out what else runs here.
 _SERVICES = Rule(READ, frozenset({"services"}))
 
+_READ_DEVENVS = Rule(READ, frozenset({"devenvs"}), frozenset({"", "status", "scale"}), own=True)
+_AGENT = (_READ_DEVENVS, _KNOW_YOURSELF, _SERVICES)
+
 # Secrets are in no rule: nobody reads them through a door.
 RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
     "platform-admin": (
@@ -96,21 +100,33 @@ RULES: Final[Mapping[Role, tuple[Rule, ...]]] = {
     "support": (
         Rule(READ, ALL, frozenset({"", "status", "scale"})),
         Rule(READ, frozenset({"namespaces", "events", "customresourcedefinitions"})),
-        Rule(CHANGE, frozenset({"workspaces"})),
+        Rule(CHANGE, OWNED),
         _KNOW_YOURSELF,
         _SERVICES,
     ),
     "account-owner": (
         Rule(READ, KINDS_OF_ACCOUNTS, frozenset({"", "status", "scale"}), own=True),
-        Rule(WRITE, frozenset({"workspaces"}), own=True),
-        Rule(CHANGE, frozenset({"workspaces"}), frozenset({"scale"}), own=True),
+        Rule(WRITE, OWNED, own=True),
+        Rule(CHANGE, OWNED, frozenset({"scale"}), own=True),
         Rule(READ, frozenset({"events"}), own=True),
         Rule(frozenset({"get"}), frozenset({"accounts", "namespaces"}), own=True),
         _KNOW_YOURSELF,
         _SERVICES,
     ),
+    "devops": (
+        Rule(READ, frozenset({"machines"}), frozenset({"", "status"}), own=True),
+        Rule(CHANGE | {"create", "delete"}, frozenset({"devenvs"}), own=True),
+        Rule(CHANGE, frozenset({"devenvs"}), frozenset({"scale"}), own=True),
+        *_AGENT,
+    ),
+    "security-auditor": _AGENT,
+    "dev-orchestrator": _AGENT,
+    "dev-worker": _AGENT,
+    "clientele": (_KNOW_YOURSELF, _SERVICES),
     "metrics": (_KNOW_YOURSELF, _SERVICES),
 }
+# Who may change the fields of a spec that are an account's, not only those that support may.
+OWNERS: Final = frozenset[Role]({"account-owner", "devops"})
 
 
 # What everybody with a role may read beside resources: what is served, and whether it is well.
@@ -174,7 +190,7 @@ def may_change(
     """
     if is_unlimited(identity):
         return []
-    free = kind.OWNER_FIELDS if identity.role == "account-owner" else kind.SUPPORT_FIELDS
+    free = kind.OWNER_FIELDS if identity.role in OWNERS else kind.SUPPORT_FIELDS
     spec = [f"spec.{f}" for f in _changed(old.get("spec"), new.get("spec")) if f not in free]
     before, after = old.get("metadata", {}), new.get("metadata", {})
     metadata = [

@@ -20,6 +20,7 @@ from api.console.surveys import platform_spec
 from api.console.visitors import Visitor
 from crds.annotations import PAUSED
 from crds.compute import monthly_cost_usd
+from crds.devenv import DevEnv, DevEnvSpec
 from crds.errors import InvalidError
 from crds.fleet import one
 from crds.machine import MachineSpec
@@ -28,7 +29,7 @@ from crds.platform import PlatformSpec
 from crds.registry import KINDS
 from crds.store import AuditRecord, EventRecord, HeartbeatRecord, Store
 from crds.tracing import TRACEPARENT, span_context
-from crds.workspace import WorkspaceSpec
+from crds.workspace import Workspace, WorkspaceSpec
 
 EVENTS: Final = 30
 AUDITED: Final = 15
@@ -199,7 +200,11 @@ async def _cost(store: Store, found: Found) -> float | None:
                 return one(platform, spec).monthly_usd
             case "Machine":
                 machine = MachineSpec.model_validate(found.row["spec"])
-                return monthly_cost_usd(machine.size, machine.volume.size_gb)
+                size_gb = machine.volume.size_gb if machine.volume else 0
+                return monthly_cost_usd(machine.size, size_gb)
+            case "DevEnv":
+                devenv = DevEnvSpec.model_validate(found.row["spec"])
+                return one(platform, devenv).monthly_usd
             case "Account":
                 return await _cost_of_account(store, found, platform)
     except (ValidationError, InvalidError):
@@ -208,8 +213,10 @@ async def _cost(store: Store, found: Found) -> float | None:
 
 
 async def _cost_of_account(store: Store, found: Found, platform: PlatformSpec) -> float:
-    page = await store.list(KINDS["Workspace"], namespace=found.name)
-    specs = [each.spec for each in page.items if isinstance(each.spec, WorkspaceSpec)]
+    workspaces = await store.list(Workspace, namespace=found.name)
+    devenvs = await store.list(DevEnv, namespace=found.name)
+    specs: list[WorkspaceSpec | DevEnvSpec] = [each.spec for each in workspaces.items]
+    specs += [each.spec for each in devenvs.items]
     return round(sum(one(platform, spec).monthly_usd for spec in specs), 2)
 
 

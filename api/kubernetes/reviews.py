@@ -19,7 +19,7 @@ from api.kubernetes.common_schemas import (
 )
 from api.kubernetes.errors import bad_request, forbidden, invalid
 from api.kubernetes.served import Json, Served
-from crds.access import ROLES
+from crds.access import ROLES, ROLES_OF_ACCOUNTS
 from crds.errors import Cause
 from crds.meta import GROUP, Resource
 from crds.registry import KINDS
@@ -163,7 +163,7 @@ def _subject(spec: _AccessSpec) -> Identity:
     """Whoever is asked about: their groups tell the role, as in the answer on oneself."""
     role = next((role for role in ROLES if f"invoker:{role}" in spec.groups), None)
     (account, *_) = spec.extra.get(ACCOUNT) or [""]
-    if role == "account-owner" and not account:
+    if role in ROLES_OF_ACCOUNTS and not account:
         account = spec.user.removeprefix("user:")
     return Identity(spec.user, role, account)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -29,6 +29,21 @@ class Probe(NamedTuple):
     answer: Heartbeat | None
 
 
+class UsageSample(NamedTuple):
+    """What the provider's metrics say that a machine uses.
+
+    Attributes:
+        at: When that was.
+        cpu_percent: Of all its processors together, 0 to 100.
+        memory_mb: In MiB.
+    """
+
+    machine: UUID
+    at: datetime
+    cpu_percent: float | None
+    memory_mb: float | None
+
+
 class HeartbeatRecord(NamedTuple):
     """The present knowledge of one machine.
 
@@ -38,6 +53,9 @@ class HeartbeatRecord(NamedTuple):
         last_activity_at: The newest activity of its user that it told of.
         healthy_since: Since when it has answered probes without a break.
         unreachable_since: Since when it has not.
+        cpu_percent: How much of its processors it used at `usage_at`, 0 to 100.
+        memory_mb: How much memory in MiB it used then.
+        usage_at: When the provider last told.
     """
 
     machine: UUID
@@ -48,6 +66,9 @@ class HeartbeatRecord(NamedTuple):
     last_activity_at: datetime | None
     healthy_since: datetime | None
     unreachable_since: datetime | None
+    cpu_percent: float | None = None
+    memory_mb: float | None = None
+    usage_at: datetime | None = None
 
 
 class Heartbeats:
@@ -107,11 +128,38 @@ class Heartbeats:
             [probe.answer and probe.answer.last_activity_at for probe in probes],
         )
 
+    async def record_usage(self, samples: Sequence[UsageSample]) -> None:
+        """Note what machines use; one statement for all of them, and the newest one holds."""
+        newest = {sample.machine: sample for sample in sorted(samples, key=lambda each: each.at)}
+        await self._database.execute(
+            "INSERT INTO heartbeats AS h (machine, cpu_percent, memory_mb, usage_at) "
+            "SELECT m, c, b, a FROM unnest(%s::uuid[], %s::real[], %s::real[], "
+            "%s::timestamptz[]) AS t(m, c, b, a) ORDER BY m "
+            "ON CONFLICT (machine) DO UPDATE SET cpu_percent = excluded.cpu_percent, "
+            "memory_mb = excluded.memory_mb, usage_at = excluded.usage_at "
+            "WHERE h.usage_at IS NULL OR h.usage_at <= excluded.usage_at",
+            [sample.machine for sample in newest.values()],
+            [sample.cpu_percent for sample in newest.values()],
+            [sample.memory_mb for sample in newest.values()],
+            [sample.at for sample in newest.values()],
+        )
+
+    async def note_activity(self, moments: Mapping[UUID, datetime]) -> None:
+        """Note when machines last had traffic; one statement for all of them."""
+        await self._database.execute(
+            "INSERT INTO heartbeats AS h (machine, last_activity_at) "
+            "SELECT m, a FROM unnest(%s::uuid[], %s::timestamptz[]) AS t(m, a) ORDER BY m "
+            "ON CONFLICT (machine) DO UPDATE SET "
+            "last_activity_at = greatest(h.last_activity_at, excluded.last_activity_at)",
+            list(moments),
+            list(moments.values()),
+        )
+
     async def get(self, machines: Iterable[UUID]) -> dict[UUID, HeartbeatRecord]:
         """What is known of these machines; those never heard of are missing."""
         rows = await self._database.fetch(
             "SELECT machine, state, version, last_seen_at, last_heartbeat_at, "
-            "last_activity_at, healthy_since, unreachable_since "
+            "last_activity_at, healthy_since, unreachable_since, cpu_percent, memory_mb, usage_at "
             "FROM heartbeats WHERE machine = ANY(%s)",
             list(machines),
         )

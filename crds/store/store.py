@@ -23,7 +23,7 @@ from crds.errors import (
     NotFoundError,
 )
 from crds.meta import Key, ObjectMeta, Resource
-from crds.store.audit import Audit
+from crds.store.audit import Actor, Audit
 from crds.store.coalesce import Coalescer
 from crds.store.database import Database, make_lease_pool, make_pool
 from crds.store.doorbell import Doorbell, PostgresDoorbell
@@ -38,22 +38,6 @@ R = TypeVar("R", bound=Resource)
 
 POOL_SIZE = 8
 POLL_SECONDS = 1.0
-
-
-class Actor(NamedTuple):
-    """Who writes, for the audit.
-
-    Attributes:
-        subject: The person or token.
-        role: In which role.
-        via: Through which door, such as `kubernetes` or `console`.
-        request: The request's id.
-    """
-
-    subject: str
-    role: str
-    via: str
-    request: str = ""
 
 
 class StatusWish(NamedTuple):

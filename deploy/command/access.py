@@ -30,7 +30,8 @@ tokens = typer.Typer(
 
 RoleOption = Annotated[str, typer.Option("--role", help=f"What it may do: {', '.join(ROLES)}.")]
 AccountOption = Annotated[
-    str, typer.Option("--account", help="Whose namespace it opens; for account-owner only.")
+    str,
+    typer.Option("--account", help="Whose namespace it opens; not for platform-wide roles."),
 ]
 LifetimeOption = Annotated[
     str, typer.Option("--lifetime", help="How long it is valid: 90m, 12h or 30d.")

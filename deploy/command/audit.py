@@ -1,4 +1,4 @@
-"""Who changed what: the audit, with what was there before and after."""
+"""Who changed what, and who read secrets: the audit, with what was there before and after."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def audit(
     output: Output = Form.TABLE,
     state: State = None,
 ) -> None:
-    """Say who changed what and when, newest first, with every field before and after."""
+    """Say who changed what and when, newest first, with every field before and after.
+
+    Who asked for what connects to a dev environment is told too, with what they were given.
+    """
 
     async def read() -> Sequence[AuditRecord]:
         wanted = kind_of(kind) if kind else None
@@ -109,6 +112,9 @@ def _lines(record: AuditRecord) -> Iterator[str]:
         f"{record.at:%Y-%m-%d %H:%M:%S} UTC  {record.subject} ({record.role}, {record.via})  "
         f"{record.verb} {where}"
     )
+    if record.verb == "read":
+        given = ", ".join(record.given or ()) or "nothing"
+        yield f"    given: {given}" + (f"; refused: {record.refused}" if record.refused else "")
     for change in changes(record):
         yield f"    {change['field']}: {_told(change['before'])} → {_told(change['after'])}"
     yield ""

@@ -63,7 +63,9 @@ def test_a_revoked_token_opens_nothing(invoker: Invoker, write: Write) -> None:
     ("arguments", "code", "message"),
     [
         (("--role", "king"), 1, "role: must be one of platform-admin, support"),
-        (("--role", "account-owner"), 1, "account: goes with the role account-owner"),
+        (("--role", "account-owner"), 1, "account: goes with the roles account-owner"),
+        (("--role", "devops"), 1, "account: goes with the roles account-owner, devops"),
+        (("--role", "support", "--account", "a"), 1, "account: goes with the roles"),
         (("--role", "support", "--lifetime", "soon"), 2, "--lifetime: must be a number of m, h"),
         (("--role", "support", "--lifetime", "999d"), 1, "lifetime: must be at most 365 days"),
     ],

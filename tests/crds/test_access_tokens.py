@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crds.access import AccessTokens
+from crds.access import AGENTS, ROLES, AccessTokens, Role
 from crds.clock import Clock
 from crds.errors import InvalidError, NotFoundError
 from crds.store import Store
@@ -98,3 +98,23 @@ async def test_old_tokens_are_forgotten_and_sessions_not_listed(tokens: AccessTo
     assert [kept.id] == [each.id for each in listed]
     assert await tokens.forget(30 * DAY) == 2
     assert await tokens.list() == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_is_of_an_account_or_of_the_installation(
+    tokens: AccessTokens, role: Role
+) -> None:
+    """The owner's and the agents' roles are bound to one account, all others to none."""
+    bound = role in AGENTS or role == "account-owner"
+    made, _ = await tokens.issue(
+        "x", role, lifetime=DAY, account="acme" if bound else "", created_by="root"
+    )
+    verified = await tokens.verify(made)
+    with pytest.raises(InvalidError) as error:
+        await tokens.issue(
+            "x", role, lifetime=DAY, account="" if bound else "acme", created_by="root"
+        )
+
+    assert verified is not None
+    assert (role, "acme" if bound else "") == (verified.role, verified.account)
+    assert ["account"] == [cause.field for cause in error.value.causes]

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from crds.account import Account, AccountSpec
-from crds.meta import ObjectMeta
+from crds.meta import Key, ObjectMeta
 from crds.store import Actor, Store
 
 pytestmark = pytest.mark.anyio
@@ -101,3 +101,24 @@ async def test_a_person_may_write_a_status(store: Store) -> None:
     assert (await store.get(Account, "a")).status.phase == "Ready"
     assert record.after is not None
     assert record.after["status"]["phase"] == "Ready"
+
+
+async def test_a_read_is_told_without_what_was_read(store: Store) -> None:
+    """Who asked, what they were given by name, and why they were refused; nothing is masked."""
+    made = await store.create(account())
+    await store.audit.note_read(ALICE, made.key, made.uid, given=["url", "key"])
+    await store.audit.note_read(ALICE, made.key, made.uid, given=[], refused="role-not-allowed")
+    records = await store.audit.list(uid=made.uid)
+
+    assert [("read", [], "role-not-allowed"), ("read", ["url", "key"], "")] == [
+        (record.verb, record.given, record.refused) for record in records
+    ]
+    assert {(ALICE, made.key, None, None)} == {
+        (
+            Actor(r.subject, r.role, r.via, r.request),
+            Key(r.kind, r.namespace, r.name),
+            r.before,
+            r.after,
+        )
+        for r in records
+    }

@@ -19,6 +19,7 @@ from crds.store import (
     MigrationError,
     Probe,
     Store,
+    UsageSample,
     migrate,
 )
 from crds.store.coalesce import Coalescer
@@ -103,6 +104,48 @@ async def test_heartbeats_never_go_back(store: Store) -> None:
     assert known is not None
     assert (known.last_heartbeat_at, known.last_activity_at) == (NOON, NOON)
     assert await store.log.newest() == 0
+
+
+async def test_usage_is_the_newest_and_leaves_the_rest_alone(store: Store) -> None:
+    """What the provider's metrics say stands beside what is known, and never goes back."""
+    known, new = uuid4(), uuid4()
+    await store.heartbeats.record([Heartbeat(known, NOON, "running", "2", NOON)])
+    await store.heartbeats.record_usage(
+        [UsageSample(known, NOON, 15.5, 320.0), UsageSample(new, NOON, None, 64.0)]
+    )
+    await store.heartbeats.record_usage(
+        [
+            UsageSample(known, NOON - MINUTE, 99.0, 1.0),
+            UsageSample(new, NOON + MINUTE, 2.0, None),
+            UsageSample(new, NOON, 7.0, 7.0),
+        ]
+    )
+    found = await store.heartbeats.get([known, new])
+
+    assert ("running", NOON, 15.5, 320.0, NOON) == (
+        found[known].state,
+        found[known].last_activity_at,
+        found[known].cpu_percent,
+        found[known].memory_mb,
+        found[known].usage_at,
+    )
+    assert ("unknown", 2.0, None, NOON + MINUTE) == (
+        found[new].state,
+        found[new].cpu_percent,
+        found[new].memory_mb,
+        found[new].usage_at,
+    )
+
+
+async def test_activity_only_grows(store: Store) -> None:
+    """Traffic that was noted is not forgotten for older traffic."""
+    one, other = uuid4(), uuid4()
+    await store.heartbeats.note_activity({one: NOON, other: NOON})
+    await store.heartbeats.note_activity({one: NOON - MINUTE, other: NOON + MINUTE})
+    await store.heartbeats.note_activity({})
+    found = await store.heartbeats.get([one, other])
+
+    assert [NOON, NOON + MINUTE] == [found[one].last_activity_at, found[other].last_activity_at]
 
 
 async def test_many_heartbeats_of_one_machine_in_a_batch(store: Store) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from api.access import ANONYMOUS, Attributes, Identity, allows
-from crds.access import ROLES, AccessTokens, Role
+from crds.access import ROLES, ROLES_OF_ACCOUNTS, AccessTokens, Role
 from tests.kubernetes.doors import ACCOUNTS, WORKSPACES, Door, workspace
 
 pytestmark = pytest.mark.anyio
@@ -114,7 +114,7 @@ async def test_secrets_are_read_by_nobody(door: Door) -> None:
 
     assert answer.status_code == 404
     for role in ROLES:
-        identity = Identity("x", role, "alice" if role == "account-owner" else "")
+        identity = Identity("x", role, "alice" if role in ROLES_OF_ACCOUNTS else "")
         assert not allows(identity, Attributes("get", "secrets", "", "alice", "x"))
     assert not allows(ANONYMOUS, Attributes("get", "workspaces", "", "alice", "x"))
 

@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 from psycopg.rows import DictRow
 
-from crds.fleet import SIZED, WORKSPACES, Tally, one, tally
+from crds.devenv import DevEnv, DevEnvSpec, cost_of
+from crds.fleet import COUNTED, SIZED, Tally, one, tally
 from crds.meta import ObjectMeta
 from crds.platform import Caps, PlatformSpec
 from crds.store import Store
@@ -42,6 +43,13 @@ async def store(database_url: str) -> AsyncIterator[Store]:
         yield store
 
 
+async def developed(store: Store, number: int, **spec: object) -> DevEnv:
+    """A new dev environment of an account of its own."""
+    meta = ObjectMeta(name="erp", namespace=f"a{number}", finalizers=["x"])
+    wish = DevEnvSpec.model_validate({"client": "acme", "app": f"erp{number}", **spec})
+    return await store.create(DevEnv(metadata=meta, spec=wish))
+
+
 async def created(store: Store, number: int, **spec: object) -> Workspace:
     """A new workspace of an account of its own."""
     meta = ObjectMeta(name=WORKSPACE, namespace=f"a{number}", finalizers=["x"])
@@ -51,18 +59,18 @@ async def created(store: Store, number: int, **spec: object) -> Workspace:
 
 async def counted(store: Store) -> Mapping[Sort, int]:
     """The same, counted anew."""
-    return await Ledger(store.database, BY, only=WORKSPACES).read()
+    return await Ledger(store.database, BY, only=COUNTED).read()
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_ledger_is_what_counting_says(store: Store, seed: int) -> None:
     """After any changes, by the store or by SQL, compacted or not, it agrees with the rows."""
     rng = random.Random(seed)  # noqa: S311 - to repeat
-    ledger = Ledger(store.database, BY, only=WORKSPACES)
+    ledger = Ledger(store.database, BY, only=COUNTED)
     differences: list[tuple[Mapping[Sort, int], Mapping[Sort, int]]] = []
 
     for number in range(25):
-        await created(store, number)
+        await (created(store, number) if rng.random() < 0.7 else developed(store, number))
         for _ in range(rng.randrange(4)):
             target = f"a{rng.randrange(number + 1)}"
             await store.database.execute(rng.choice(EDITS), target)
@@ -79,7 +87,7 @@ async def test_the_ledger_is_what_counting_says(store: Store, seed: int) -> None
 async def test_two_changes_in_one_transaction(store: Store) -> None:
     """Rows that move twice before they are visible are counted where they end."""
     await created(store, 1)
-    ledger = Ledger(store.database, BY, only=WORKSPACES)
+    ledger = Ledger(store.database, BY, only=COUNTED)
     await ledger.read()
     async with store.database.pool.connection() as connection, connection.transaction():
         for edit in (EDITS[0], EDITS[2], EDITS[3]):
@@ -146,3 +154,26 @@ async def test_a_spend_cap_counts_what_each_one_costs(store: Store) -> None:
 
     usual = one(platform).monthly_usd
     assert await tally(store, platform) == Tally(2, round(2 * usual + 10 * 0.15, 2))
+
+
+async def test_a_dev_environment_is_as_many_machines_as_it_has_services(store: Store) -> None:
+    """Its services count as machines and its cost, always on, as spend; broken ones as usual."""
+    platform = PlatformSpec()
+    first = await developed(store, 1, studio=False, volumeGb=50)
+    second = await developed(store, 2, sizes={"kong": {"memoryMb": 512}})
+    broken = await developed(store, 3)
+    await store.database.execute(EDITS[1], "a3")
+
+    costs = [cost_of(each.spec).always_on_usd for each in (first, second, broken)]
+    assert Tally(17, round(sum(costs), 2)) == await tally(store, platform)
+    assert Tally(5, costs[0]) == one(platform, first.spec)
+
+
+async def test_who_was_first_counts_across_kinds(store: Store) -> None:
+    """Beyond the caps a workspace waits for an older dev environment, and the reverse."""
+    platform = PlatformSpec(caps=Caps(machines=6, monthly_spend_usd=1000))
+    devenv = await developed(store, 1)
+    workspace = await created(store, 2)
+
+    assert 0 == (await tally(store, platform, older_than=devenv)).machines
+    assert 6 == (await tally(store, platform, older_than=workspace)).machines
