@@ -97,6 +97,11 @@ class Fly:
         """Order a machine about."""
         return await self.client.post(f"{APP}/machines/{machine_id}/{action}", **options)
 
+    async def exec(self, machine_id: str, *command: str, **more: Any) -> httpx.Response:
+        """Run a command in a machine."""
+        path = f"{APP}/machines/{machine_id}/exec"
+        return await self.client.post(path, json={"command": list(command), **more})
+
     async def update(self, machine_id: str, **body: Any) -> httpx.Response:
         """Update a machine."""
         nonce = body.pop("nonce", None)

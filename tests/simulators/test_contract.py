@@ -35,7 +35,13 @@ async def test_the_life_of_a_machine(fly: Fly, checked: ContractTransport) -> No
     await fly.address()
     volume = await fly.volume(compute={"cpu_kind": "shared", "cpus": 1, "memory_mb": 512})
     mounts = [{"volume": volume, "path": "/data"}]
-    machine_id = await fly.started(config=config(mounts=mounts, metadata={"a": "1"}))
+    file = {"guest_path": "/etc/a", "raw_value": "YQ=="}
+    check = {"type": "http", "port": 8080, "method": "GET", "path": "/", "grace_period": "0s"}
+    settings = config(mounts=mounts, metadata={"a": "1"}, checks={"live": check}, files=[file])
+    machine_id = await fly.started(config=settings)
+    await fly.exec(machine_id, "true", stdin="", timeout=5)
+    await fly.exec(machine_id)
+    await fly.get(machine_id)
     await fly.machine()
     for action in ("cordon", "uncordon", "restart"):
         await fly.do(machine_id, action)

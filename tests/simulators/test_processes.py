@@ -85,10 +85,12 @@ async def test_a_volume_outlives_its_machine_s_process(fly: Fly) -> None:
     assert (first.content, second.content) == (b"x", b"xx")
 
 
-async def test_a_process_that_dies_is_restarted(fly: Fly) -> None:
+async def test_a_process_that_dies_is_restarted(fly: Fly, cloud: FlyCloud) -> None:
     """The exit code stands in the events; slow: starts processes."""
     machine_id = await fly.started()
     lost = await fly.client.get("http://alpha.fly.dev/crash")
+    while not cloud.machines[machine_id].restarts:
+        await cloud.changed(cloud.machines[machine_id], 5)
     again = await fly.client.get("http://alpha.fly.dev/")
     events = (await fly.get(machine_id))["events"]
     exits = [e["request"]["exit_event"]["exit_code"] for e in events if e["type"] == "exit"]

@@ -17,6 +17,7 @@ _VOLUME = _APP + "/volumes/{volume_id}"
 _OK = 200
 _NO_CONTENT = 204
 _EVENTS = "20"
+_EXEC = "machines.exec"
 
 
 def fly_api(cloud: FlyCloud) -> Starlette:
@@ -63,6 +64,10 @@ class FlyAPI:
             await self._reach(call)
         if not route.mutates:
             return self._done(route, await settle(route.endpoint(call)))
+        if route.operation == _EXEC:
+            result = await settle(route.endpoint(call))
+            cloud.record(route, call, result)
+            return self._done(route, result)
         cloud.history.mark()
         try:
             result = route.endpoint(call)
@@ -211,6 +216,7 @@ class FlyAPI:
             "machines.restart",
             lambda q: c.restart_machine(*_machine(q), q.first("timeout"), _nonce(q)),
         )
+        on("POST", _MACHINE + "/exec", _EXEC, lambda q: c.exec_machine(*_machine(q), q.json()))
         for action, cordoned in (("cordon", True), ("uncordon", False)):
             on("POST", f"{_MACHINE}/{action}", f"machines.{action}", self._cordon(cordoned))
 

@@ -1,5 +1,7 @@
 """What a machine's configuration must look like."""
 
+import base64
+import binascii
 import re
 from typing import Any
 
@@ -42,6 +44,8 @@ def check_config(config: dict[str, Any]) -> None:
         raise _invalid("unknown restart policy")
     for service in config.get("services") or []:
         _check_service(service)
+    for file in config.get("files") or []:
+        _check_file(file)
 
 
 def _check_guest(config: dict[str, Any]) -> None:
@@ -57,6 +61,19 @@ def _check_service(service: dict[str, Any]) -> None:
         raise _invalid("services.protocol must be tcp or udp")
     if service.get("autostop") not in _AUTOSTOP:
         raise _invalid("services.autostop must be off, stop or suspend")
+
+
+def _check_file(file: dict[str, Any]) -> None:
+    path = file.get("guest_path") or ""
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise _invalid("files.guest_path must be an absolute path")
+    value = file.get("raw_value")
+    if (value is None) == (not file.get("secret_name")):
+        raise _invalid("one of files.raw_value and files.secret_name must be set")
+    try:
+        base64.b64decode(value or "", validate=True)
+    except binascii.Error:
+        raise _invalid("files.raw_value must be base64") from None
 
 
 def _invalid(text: str) -> FlyError:

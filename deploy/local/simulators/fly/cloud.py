@@ -3,6 +3,7 @@
 from typing import Any
 
 from deploy.local.simulators.fly.apps import Apps
+from deploy.local.simulators.fly.execs import Execs
 from deploy.local.simulators.fly.lists import Lists
 from deploy.local.simulators.fly.machines import Machines
 from deploy.local.simulators.fly.saved import Saved
@@ -13,7 +14,7 @@ from deploy.local.simulators.wire import Call, Endpointed
 _FLY_REQUEST_REGION = "iad"
 
 
-class FlyCloud(Apps, Volumes, Machines, Lists, Saved):
+class FlyCloud(Apps, Volumes, Machines, Execs, Lists, Saved):
     """One Fly organization and its neighbours; see `CloudCore` for arguments and switches."""
 
     def __init__(self, **options: Any) -> None:
@@ -41,7 +42,7 @@ class FlyCloud(Apps, Volumes, Machines, Lists, Saved):
         made = result.get("id") or result.get("ip") if isinstance(result, dict) else None
         named = next((params[name] for name in route.names if name.endswith("_id")), None)
         app = params.get("app_name") or str(call.json().get("name") or made or "")
-        details = call.json() if call.body else {}
+        details = _recorded(route.operation, call.json() if call.body else {})
         key = named or params.get("ip") or params.get("secret_name") or made or app
         self.effects.add(
             self.now(), route.method, route.template, route.operation, app, key, details
@@ -92,3 +93,10 @@ class FlyCloud(Apps, Volumes, Machines, Lists, Saved):
     def running_machines(self) -> list[Machine]:
         """Return the machines that run, in the order they were made."""
         return [machine for machine in self.machines.values() if machine.state == "started"]
+
+
+def _recorded(operation: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a request's body without what is secret."""
+    if operation.startswith("secrets."):
+        return {"names": sorted(body.get("values") or ())}
+    return {key: value for key, value in body.items() if key != "stdin"}

@@ -3,34 +3,34 @@
 import asyncio
 import contextlib
 import json
-import os
+import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from deploy.local import shim
 from deploy.local.simulators.fly.checks import seconds
+from deploy.local.simulators.fly.disks import Disks
+from deploy.local.simulators.fly.groups import (
+    dying_with_us,
+    free_port,
+    lives,
+    signal_group,
+    signal_one,
+    started_at,
+    told,
+)
+from deploy.local.simulators.fly.guest import Guest, Names, as_written
 from deploy.local.simulators.fly.probes import Finding, probe, prober
-from deploy.local.simulators.fly.runtime import ExitCallback
+from deploy.local.simulators.fly.programs import local_command, shell_environment
+from deploy.local.simulators.fly.runtime import NOT_FOUND, ExitCallback
 from deploy.local.simulators.fly.state import Machine
 
 _KILL_SECONDS = 5.0  # Fly's default between the signal and SIGKILL
-_INHERITED = (
-    "HOME",
-    "LANG",
-    "LD_LIBRARY_PATH",
-    "PATH",
-    "PYTHONPATH",
-    "TMPDIR",
-    "TZ",
-    "VIRTUAL_ENV",
-)
 _START_FIELD = 19  # of /proc/<pid>/stat, counted behind the command's closing parenthesis
 _LONG_READ = httpx.Timeout(None, connect=5)
 
@@ -40,16 +40,17 @@ Secrets = Callable[[str], dict[str, str]]
 
 @dataclass(slots=True)
 class _Running:
+    guest: Guest
+    environment: dict[str, str]
     process: asyncio.subprocess.Process
-    port: int
     watcher: asyncio.Task[None]
     ending: bool = False
+    commands: set[int] = field(default_factory=set)
 
-
-def agent_command(machine: Machine) -> list[str]:
-    """Return the command of the agent that every machine of ours runs."""
-    del machine
-    return [sys.executable, "-m", "deploy.agent"]
+    def end_rest(self) -> None:
+        """End what outlives the main process: its children, and what commands left behind."""
+        for pid in (self.process.pid, *self.commands):
+            signal_group(pid, signal.SIGKILL)
 
 
 class ProcessRuntime:
@@ -60,19 +61,26 @@ class ProcessRuntime:
     next start.
 
     Args:
-        state: directory for volumes (`volumes/`) and PID files (`run/`).
-        command: what a machine runs; the agent by default.
+        state: directory for volumes (`volumes/`), the machines' own files (`roots/`) and PID
+            files (`run/`).
+        command: what a machine runs; by default what stands for its image.
         secrets: an app's secrets by its name; they join the environment at boot.
+
+    Attributes:
+        names: leads private host names to this computer.
     """
 
     def __init__(
-        self, state: Path, *, command: Command = agent_command, secrets: Secrets | None = None
+        self, state: Path, *, command: Command = local_command, secrets: Secrets | None = None
     ) -> None:
         self.on_exit: ExitCallback | None = None
-        self.volumes = state / "volumes"
+        state = state.resolve()  # commands run elsewhere
+        self.disks = Disks(state / "volumes")
+        self.roots = state / "roots"
         self.run = state / "run"
         self.command = command
         self.secrets = secrets or (lambda _: {})
+        self.names: Names = as_written
         self._running: dict[str, _Running] = {}
         self._client: httpx.AsyncClient | None = None
         self._prober: httpx.AsyncClient | None = None
@@ -84,27 +92,34 @@ class ProcessRuntime:
         for file in self.run.glob("*.json"):
             with contextlib.suppress(ValueError, KeyError):
                 known = json.loads(file.read_text())
-                if _started_at(known["pid"]) == known["started"]:
-                    _signal_group(known["pid"], signal.SIGKILL)
+                if started_at(known["pid"]) == known["started"]:
+                    signal_group(known["pid"], signal.SIGKILL)
                     ended.append(known["pid"])
             file.unlink(missing_ok=True)
+        # What commands left behind has no PID file.
+        for pid in told("FLY_SIM_ROOT", self.roots):
+            signal_one(pid, signal.SIGKILL)
+            ended.append(pid)
         return ended
 
     async def boot(self, machine: Machine) -> None:
         """Start the machine's process on a free loopback port."""
-        await self.kill(machine)
-        port = _free_port()
+        await self._end(machine.id, signal.SIGKILL, _KILL_SECONDS)
+        guest = self._guest(machine)
+        await self.disks.ready(guest.data.name)
+        await guest.furnish()
+        environment = await guest.environment()
         process = await asyncio.create_subprocess_exec(
-            *_dying_with_us(self.command(machine)),
-            env=self._environment(machine, port),
+            *dying_with_us(self.command(machine)),
+            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
         watcher = asyncio.create_task(self._watch(machine.id, machine.app, process))
-        self._running[machine.id] = _Running(process, port, watcher)
-        started = {"pid": process.pid, "started": _started_at(process.pid)}
+        self._running[machine.id] = _Running(guest, environment, process, watcher)
+        started = {"pid": process.pid, "started": started_at(process.pid)}
         self._pid_file(machine.id).write_text(json.dumps(started))
 
     async def stop(self, machine: Machine) -> None:
@@ -115,20 +130,54 @@ class ProcessRuntime:
         await self._end(machine.id, first, given or _KILL_SECONDS)
 
     async def kill(self, machine: Machine) -> None:
-        """End the machine's process group at once."""
+        """End the machine's process group at once, and forget its own files."""
         await self._end(machine.id, signal.SIGKILL, _KILL_SECONDS)
+        shutil.rmtree(self.roots / machine.id, ignore_errors=True)
 
     async def aclose(self) -> None:
-        """End every process."""
-        ends = (self._end(key, signal.SIGTERM, _KILL_SECONDS) for key in list(self._running))
-        await asyncio.gather(*ends)
+        """End every process, as its machine wants to be stopped."""
+        await asyncio.gather(*(self.stop(r.guest.machine) for r in list(self._running.values())))
         for client in filter(None, (self._client, self._prober)):
             await client.aclose()
+
+    async def exec(
+        self, machine: Machine, command: list[str], stdin: str, within: float
+    ) -> tuple[int, str, str]:
+        """Run a command beside the machine's process; what it leaves behind ends with that."""
+        del within  # whoever calls cancels
+        running = self._running.get(machine.id)
+        if running is None:
+            return NOT_FOUND, "", "the machine's process does not run"
+        guest = running.guest
+        more = shell_environment(machine, guest.data, guest.port)
+        named = [await self.names(machine.app, word) for word in command]
+        typed = await self.names(machine.app, stdin)
+        environment = running.environment | more
+        if shutil.which(named[0], path=environment.get("PATH")) is None:
+            return NOT_FOUND, "", f"{named[0]}: not found"
+        process = await asyncio.create_subprocess_exec(
+            *dying_with_us(named),
+            cwd=guest.root,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        return await self._finish(running, process, typed.encode())
+
+    async def fork(self, source_id: str, new_id: str) -> None:
+        """Copy a volume's folder, also of a machine that runs."""
+        await self.disks.fork(source_id, new_id)
+
+    async def discard(self, volume_id: str) -> None:
+        """Delete a volume's folder."""
+        await self.disks.discard(volume_id)
 
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return where the machine listens."""
         running = self._running.get(machine_id)
-        return ("127.0.0.1", running.port) if running else None
+        return ("127.0.0.1", running.guest.port) if running else None
 
     async def request(self, machine: Machine, request: httpx.Request) -> httpx.Response:
         """Pass a request to the machine; the answer's body is still to be read."""
@@ -154,19 +203,25 @@ class ProcessRuntime:
 
     # Steps
 
-    def _environment(self, machine: Machine, port: int) -> dict[str, str]:
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        data = self.volumes / (machine.volume or f"none-{machine.id}")
-        data.mkdir(parents=True, exist_ok=True)
-        place = {
-            "FLY_APP_NAME": machine.app,
-            "FLY_MACHINE_ID": machine.id,
-            "FLY_MACHINE_VERSION": machine.version,
-            "FLY_PRIVATE_IP": machine.private_ip,
-            "FLY_REGION": machine.region,
-        }
-        ours = {"PORT": str(port), "INVOKER_DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
-        return inherited | place | self.secrets(machine.app) | machine.env | ours
+    def _guest(self, machine: Machine) -> Guest:
+        data = self.disks.folder(machine.volume or f"none-{machine.id}")
+        root, secrets = self.roots / machine.id, self.secrets(machine.app)
+        return Guest(machine, free_port(), data, root, secrets, self.names)
+
+    async def _finish(
+        self, running: _Running, process: asyncio.subprocess.Process, stdin: bytes
+    ) -> tuple[int, str, str]:
+        running.commands.add(process.pid)
+        try:
+            out, err = await process.communicate(stdin)
+        except asyncio.CancelledError:
+            signal_group(process.pid, signal.SIGKILL)
+            await process.wait()
+            raise
+        finally:
+            running.commands = {pid for pid in running.commands if lives(pid)}
+        code = await process.wait()
+        return code, out.decode(errors="replace"), err.decode(errors="replace")
 
     async def _watch(self, machine_id: str, app: str, process: asyncio.subprocess.Process) -> None:
         async for line in _lines(process.stdout):
@@ -176,7 +231,7 @@ class ProcessRuntime:
         if running is None or running.process is not process or running.ending:
             return
         self._forget(machine_id)
-        _signal_group(process.pid, signal.SIGKILL)
+        running.end_rest()
         if self.on_exit:
             self.on_exit(machine_id, code if code >= 0 else 128 - code)
 
@@ -185,14 +240,14 @@ class ProcessRuntime:
         if running is None:
             return
         running.ending = True
-        _signal_group(running.process.pid, first)
+        # As a machine's init does it: the first signal goes to the main process alone.
+        signal_one(running.process.pid, first)
         try:
             await asyncio.wait_for(running.process.wait(), within)
         except TimeoutError:
-            _signal_group(running.process.pid, signal.SIGKILL)
+            signal_one(running.process.pid, signal.SIGKILL)
             await running.process.wait()
-        # Children may outlive the first process of the group.
-        _signal_group(running.process.pid, signal.SIGKILL)
+        running.end_rest()
         await running.watcher
         if self._running.get(machine_id) is running:
             self._forget(machine_id)
@@ -214,30 +269,3 @@ async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[str]:
         if not line:
             return
         yield line.decode(errors="replace").rstrip()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _started_at(pid: int) -> int | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[_START_FIELD])
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _dying_with_us(command: list[str]) -> list[str]:
-    if sys.platform != "linux":
-        return command
-    options = ["--parent", str(os.getpid()), "--signal", str(int(signal.SIGKILL)), "--"]
-    return [sys.executable, shim.__file__, *options, *command]

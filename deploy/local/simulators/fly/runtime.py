@@ -1,7 +1,7 @@
 """What runs machines: nothing at all, in memory, for tests and the virtual clock."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,11 @@ from deploy.local.simulators.fly.probes import Finding
 from deploy.local.simulators.fly.state import Machine
 
 ExitCallback = Callable[[str, int], None]
+ForkCallback = Callable[[str, str], None]
+GuestShell = Callable[[Machine, list[str], str, float], Awaitable[tuple[int, str, str]]]
+
+NOT_FOUND = 127
+"""A shell's exit code for a command that is not there."""
 
 _HEALTH = frozenset({"/health", "/api/health"})
 
@@ -44,6 +49,24 @@ class MachineRuntime(Protocol):
     async def check(self, machine: Machine, check: dict[str, Any]) -> Finding:
         """Run one of the machine's checks now."""
 
+    async def exec(
+        self, machine: Machine, command: list[str], stdin: str, within: float
+    ) -> tuple[int, str, str]:
+        """Run a command in the machine; return its exit code (-signal), stdout and stderr.
+
+        Args:
+            machine: The machine.
+            command: The program and its arguments.
+            stdin: What it reads.
+            within: Seconds after which the caller cancels this.
+        """
+
+    async def fork(self, source_id: str, new_id: str) -> None:
+        """Copy what is on a volume as it is at this moment; return once that is done."""
+
+    async def discard(self, volume_id: str) -> None:
+        """Delete what was on a volume."""
+
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return where the machine listens, None if it does not."""
 
@@ -69,10 +92,20 @@ class InlineRuntime:
     """Answers as the agent would, without processes.
 
     Every request but health and heartbeat counts as activity.
+
+    Args:
+        now: The clock.
+        guest: What runs a command (machine, command, stdin, seconds) in place of a machine;
+            without it no command is found.
+        on_fork: Called with the source's ID and the new volume's ID when a volume is forked.
     """
 
-    def __init__(self, now: Now) -> None:
+    def __init__(
+        self, now: Now, *, guest: GuestShell | None = None, on_fork: ForkCallback | None = None
+    ) -> None:
         self.now = now
+        self.guest = guest
+        self.on_fork = on_fork
         self.on_exit: ExitCallback | None = None
         self.machines: dict[str, InlineMachine] = {}
 
@@ -106,6 +139,22 @@ class InlineRuntime:
         inline = self.machine(machine.id)
         passing = inline.running and inline.healthy
         return passing, "Success" if passing else "unhealthy"
+
+    async def exec(
+        self, machine: Machine, command: list[str], stdin: str, within: float
+    ) -> tuple[int, str, str]:
+        """Let the guest answer."""
+        if self.guest is None:
+            return NOT_FOUND, "", f"{command[0]}: not found"
+        return await self.guest(machine, command, stdin, within)
+
+    async def fork(self, source_id: str, new_id: str) -> None:
+        """Say so to whoever keeps what is on volumes."""
+        if self.on_fork:
+            self.on_fork(source_id, new_id)
+
+    async def discard(self, volume_id: str) -> None:
+        """Do nothing: nothing is kept."""
 
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return None: it listens nowhere."""
