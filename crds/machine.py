@@ -176,6 +176,7 @@ class InstanceStatus(Observed):
 
     Attributes:
         id: Fly's machine id.
+        region: Where it was asked for; only told of machines that have no volume.
         version: Fly's version of its configuration.
         state: Fly's state, such as `started`.
         since: When this state was first seen.
@@ -190,6 +191,7 @@ class InstanceStatus(Observed):
     """
 
     id: str
+    region: str = ""
     version: str = ""
     state: str = "created"
     since: datetime

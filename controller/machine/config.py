@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from controller.machine import names
+from controller.machine.service_config import service_config
 from controller.machine.tools import MachineScope, Tools
 from crds.machine import Machine
 
@@ -14,18 +15,44 @@ from crds.machine import Machine
 def desired_config(machine: Machine, tools: Tools, volume_id: str) -> dict[str, Any]:
     """The whole config, in the terms of Fly's API (its specification, fly.MachineConfig).
 
-    Restarts are ours (with a backoff that shows in the status), so Fly's policy is `no`;
-    stopping when idle is ours too, starting on a request is the proxy's.
+    Restarts are ours (with a backoff that shows in the status), so Fly's policy is `no`.
+
+    Args:
+        machine: What is wished for.
+        tools: What agents are told besides.
+        volume_id: Fly's id of its volume; unused where none is wished for.
     """
     spec = machine.spec
-    data = {} if spec.volume is None else {"INVOKER_DATA_DIR": spec.volume.path}
+    service = spec.service
+    own = _agent_config(machine, tools) if service is None else service_config(spec, service)
     return {
+        **own,
         "image": spec.image,
         "guest": {
             "cpu_kind": spec.size.cpu_kind,
             "cpus": spec.size.cpus,
             "memory_mb": spec.size.memory_mb,
         },
+        "mounts": [{"volume": volume_id, "path": spec.volume.path}] if spec.volume else [],
+        "restart": {"policy": "no"},
+        "auto_destroy": False,
+        "metadata": names.marks(
+            tools.installation, machine.uid, machine.metadata.namespace, machine.metadata.name
+        ),
+    }
+
+
+def wished_config(scope: MachineScope, tools: Tools) -> dict[str, Any]:
+    """The config with the volume that is on record."""
+    volume = scope.object.status.volume
+    return desired_config(scope.object, tools, "" if volume is None else volume.id)
+
+
+def _agent_config(machine: Machine, tools: Tools) -> dict[str, Any]:
+    """What a machine with our agent has: stopping it when idle is ours, starting it the proxy's."""
+    spec = machine.spec
+    data = {} if spec.volume is None else {"INVOKER_DATA_DIR": spec.volume.path}
+    return {
         "env": {
             **spec.env,
             **tools.agent_env,
@@ -36,7 +63,6 @@ def desired_config(machine: Machine, tools: Tools, volume_id: str) -> dict[str, 
             **data,
             "PORT": str(spec.port),
         },
-        "mounts": [{"volume": volume_id, "path": spec.volume.path}] if spec.volume else [],
         "services": [
             {
                 "protocol": "tcp",
@@ -61,11 +87,6 @@ def desired_config(machine: Machine, tools: Tools, volume_id: str) -> dict[str, 
                 "grace_period": "10s",
             }
         },
-        "restart": {"policy": "no"},
-        "auto_destroy": False,
-        "metadata": names.marks(
-            tools.installation, machine.uid, machine.metadata.namespace, machine.metadata.name
-        ),
     }
 
 
@@ -77,14 +98,18 @@ def config_hash(config: dict[str, Any]) -> str:
 def covers(actual: Any, desired: Any) -> bool:
     """Whether the actual config says all that the desired one does.
 
-    Fly fills in fields of its own; but lists and the environment must be exactly ours.
+    Fly fills in fields of its own, and leaves out what is empty;
+    but lists and the environment must be exactly ours.
     """
     if isinstance(desired, dict):
-        return isinstance(actual, dict) and all(
-            (actual.get(key) == value) if key == "env" else covers(actual.get(key), value)
+        return isinstance(actual, dict | None) and all(
+            ((found or {}) == value) if key == "env" else covers(found, value)
             for key, value in desired.items()
+            for found in ((actual or {}).get(key),)
         )
     if isinstance(desired, list):
+        if actual is None:
+            return not desired
         return (
             isinstance(actual, list)
             and len(actual) == len(desired)

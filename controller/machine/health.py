@@ -14,6 +14,7 @@ ALERT_AFTER = timedelta(minutes=5)
 STOPPED_AFTER = timedelta(minutes=10)
 # A machine that has started and does not answer for so long is restarted.
 READY_WITHIN = timedelta(minutes=5)
+PROBED_EVERY_SECONDS = 60.0
 FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.5, 15.0
 
 
@@ -24,19 +25,28 @@ async def check_health(scope: MachineScope, tools: Tools) -> Wait | None:
     if instance is None or instance.state != "started":
         return None
     if status.phase == "Unreachable" and status.restarts.next_at is not None:
-        if await _answers_again(scope):
+        if await _answers_again(scope, tools):
             status.restarts.next_at = None
             return await _become_ready(scope, tools)
         return await _restart(scope, tools)
     if not status.is_true("Healthy"):
         return await _become_ready(scope, tools)
-    return await _stay_healthy(scope)
+    return await _stay_healthy(scope, tools)
+
+
+async def _answers(scope: MachineScope, tools: Tools) -> bool:
+    """Whether it is well at this moment: a service by Fly's checks, else as its agent says."""
+    instance = scope.instance
+    if scope.object.spec.service is None:
+        return await tools.agent.healthy(tools.fly.machine_url(scope.app), instance.id)
+    machine = scope.seen or await tools.fly.get_machine(scope.app, instance.id, call=scope.call)
+    return machine.passing
 
 
 async def _become_ready(scope: MachineScope, tools: Tools) -> Wait | None:
     status, instance = scope.object.status, scope.instance
     started = instance.started_at or scope.now
-    if await tools.agent.healthy(tools.fly.machine_url(scope.app), instance.id):
+    if await _answers(scope, tools):
         status.phase = "Running"
         status.healthy_since = scope.now
         status.unreachable_since = None
@@ -56,15 +66,17 @@ async def _become_ready(scope: MachineScope, tools: Tools) -> Wait | None:
     return Wait(min(max(FIRST_POLL_SECONDS, waited.total_seconds() / 4), LAST_POLL_SECONDS))
 
 
-async def _answers_again(scope: MachineScope) -> bool:
+async def _answers_again(scope: MachineScope, tools: Tools) -> bool:
     """Whether a probe since the restart was scheduled was answered."""
+    if scope.object.spec.service is not None:
+        return await _answers(scope, tools)
     beat = await scope.store.heartbeats.find(scope.uid)
     scheduled = scope.object.status.restarts.last_at
     since = None if beat is None else beat.healthy_since
     return since is not None and scheduled is not None and since > scheduled
 
 
-async def _stay_healthy(scope: MachineScope) -> Wait | None:
+async def _stay_healthy(scope: MachineScope, tools: Tools) -> Wait | None:
     """Heed what the probes saw since the machine became healthy."""
     status = scope.object.status
     status.phase = "Running"
@@ -75,6 +87,10 @@ async def _stay_healthy(scope: MachineScope) -> Wait | None:
         scope.condition("Reachable", status=True, reason="Answers")
         return _forget_crashes(scope)
     status.unreachable_since = away
+    served = scope.object.spec.service is not None
+    if served and scope.now - away >= STOPPED_AFTER and await _answers(scope, tools):
+        # Probes of it go through another service, and it may be that one which is away.
+        return Wait(PROBED_EVERY_SECONDS)
     return _tell_unreachable(scope, scope.now - away)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from controller.census import Noun
 from controller.engine import RetryLater
+from controller.machine import apps
 from controller.machine.tools import ABSENCE_GRACE, MachineScope, Tools
 from controller.providers import Forbidden, NotFound
 from controller.providers.fly import GONE_VOLUME_STATES, TERMINAL_STATES
@@ -101,7 +102,7 @@ async def _has_app(scope: MachineScope, tools: Tools) -> bool:
         found = await tools.fly.get_app(scope.app, call=scope.call)
     except (NotFound, Forbidden):
         return False
-    return found.organization == tools.fly.org
+    return apps.is_ours(scope, tools, found)
 
 
 async def _has_volume(scope: MachineScope, tools: Tools, volume: str) -> bool:

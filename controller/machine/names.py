@@ -41,6 +41,11 @@ def uid_of_app(installation: str, name: str) -> UUID | None:
     return found and decode_uid(found[1])
 
 
+def shared_instance_name(uid: UUID) -> str:
+    """The Fly machine of a row that may share its app: unique in it, so made only once."""
+    return f"m-{encode_uid(uid)}"
+
+
 def volume_name(uid: UUID) -> str:
     """The volume of a machine; Fly's names are at most 30 of `[a-z0-9_]` and not unique."""
     return f"v_{encode_uid(uid)}"

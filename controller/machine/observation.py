@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.machine.config import config_hash, desired_config
+from controller.machine.config import config_hash, wished_config
 from controller.machine.loss import forget_instance, found
 from controller.machine.restart import restart_due
 from controller.machine.tools import MachineScope, Tools, Wait
@@ -46,13 +46,13 @@ async def observe(scope: MachineScope, tools: Tools) -> Wait | None:
 def at_rest(scope: MachineScope, tools: Tools) -> bool:
     """Whether the object was converged and the organisation-wide view still agrees."""
     status = scope.object.status
-    instance, volume = status.instance, status.volume
+    instance = status.instance
     if (
         not status.is_true("Ready")
         or status.intent is not None
         or status.observed_generation != scope.object.metadata.generation
         or instance is None
-        or volume is None
+        or (status.volume is None and scope.object.spec.volume is not None)
         or instance.host_status == "unreachable"
         or restart_due(scope)
     ):
@@ -61,7 +61,7 @@ def at_rest(scope: MachineScope, tools: Tools) -> bool:
     recorded = (instance.state, instance.version, instance.updated_at)
     if view is None or (view.state, view.version, view.updated_at) != recorded:
         return False
-    return instance.config_hash == config_hash(desired_config(scope.object, tools, volume.id))
+    return instance.config_hash == config_hash(wished_config(scope, tools))
 
 
 def note(scope: MachineScope, machine: FlyMachine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from controller.machine import service_config
 from controller.machine.intent import effect
 from controller.machine.replacement import replace
 from controller.machine.restart import GAVE_UP, forget_crash_loop, restart_due
@@ -206,10 +207,10 @@ async def _stop(scope: MachineScope, tools: Tools) -> Wait | None:
 async def _halt(scope: MachineScope, tools: Tools) -> Wait:
     status, instance = scope.object.status, scope.instance
     status.phase = "Stopping"
+    served = scope.object.spec.service is not None
+    grace = service_config.STOP_GRACE_SECONDS if served else STOP_GRACE_SECONDS
     async with effect(scope, "machines.stop"):
-        await tools.fly.stop_machine(
-            scope.app, instance.id, timeout=STOP_GRACE_SECONDS, call=scope.call
-        )
+        await tools.fly.stop_machine(scope.app, instance.id, timeout=grace, call=scope.call)
     instance.state, instance.since = "stopping", scope.now
     await wait_for(scope, tools, "stopped")
     return Wait(0)

@@ -15,6 +15,7 @@ from controller.machine.power import apply_power
 from controller.machine.restart import heed_new_wish, until_restart
 from controller.machine.rollout import check_region, grow_volume, settle, update_config
 from controller.machine.tools import MachineScope, Tools, Wait
+from controller.machine.variables import ensure_variables
 from controller.providers import NotFound
 from crds.machine import AppStatus, Machine, MachineStatus
 from crds.meta import Resource
@@ -26,6 +27,7 @@ LIFE: tuple[Step, ...] = (
     heed_new_wish,
     launch.ensure_app,
     launch.ensure_addresses,
+    ensure_variables,
     check_region,
     launch.ensure_volume,
     launch.ensure_instance,
@@ -39,12 +41,16 @@ LIFE: tuple[Step, ...] = (
 REMOVAL: tuple[Step, ...] = (
     removal.await_withdrawal,
     removal.destroy_instance,
+    removal.delete_own_volume,
+    removal.leave_app,
     removal.delete_app,
 )
 # What a removal that is not through yet waits for, in words.
 AWAITS: dict[Step, str] = {
     removal.await_withdrawal: "waits until no route leads here any more",
     removal.destroy_instance: "waits for the destruction of the machine",
+    removal.delete_own_volume: "waits for the deletion of the volume",
+    removal.leave_app: "waits for the others that share its app and go too",
     removal.delete_app: "waits for the deletion of the app",
 }
 # What each wish looks like when it has come true.
@@ -65,9 +71,14 @@ class MachineReconciler(KindReconciler[Machine]):
         return MachineScope(self.store, self.recorder, resource, request)
 
     def status_of(self, row: Mapping[str, Any]) -> MachineStatus:
-        """The app's name follows from the uid, and with the app everything in it goes."""
-        name = names.app_name(self._tools.installation, row["uid"])
-        return MachineStatus(app=AppStatus(name=name, created_at=row["creation_timestamp"]))
+        """The app's name follows from the uid, and with the app everything in it goes.
+
+        A service's is wished for; what is in it is found by its marks.
+        """
+        service = row["spec"].get("service")
+        wished = service.get("app") if isinstance(service, dict) else None
+        name = wished or names.app_name(self._tools.installation, row["uid"])
+        return MachineStatus(app=AppStatus(name=str(name), created_at=row["creation_timestamp"]))
 
     async def converge(self, scope: MachineScope) -> Result:  # type: ignore[override]  # `scope` above makes it one
         """Take the steps in order, as far as they go at present.

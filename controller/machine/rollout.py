@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from controller.machine import removal
-from controller.machine.config import config_hash, desired_config, in_sync
+from controller.machine.config import config_hash, in_sync, wished_config
 from controller.machine.intent import effect, pending
 from controller.machine.power import count_crash
 from controller.machine.replacement import replace
@@ -101,24 +101,39 @@ async def _nudge(scope: MachineScope, tools: Tools, state: str) -> None:
 
 
 async def check_region(scope: MachineScope, tools: Tools) -> Wait | None:
-    """Another region needs a new, empty volume: refused with a reason unless asked for."""
+    """Another region needs a new, empty volume: refused with a reason unless asked for.
+
+    Without a volume it needs another machine, which is as well made only when asked for.
+    """
     spec, status = scope.object.spec, scope.object.status
-    volume = status.volume
-    # Who asked for this region got what the provider gave.
-    if volume is None or spec.region in (volume.region, volume.wished_region):
+    places = _places(scope)
+    if not places or spec.region in places:
         status.drop_condition("RegionRefused")
         return None
     if spec.recreate == "OnRegionChange":
         status.drop_condition("RegionRefused")
         status.phase = "Recreating"
         return await tear_down_for_region(scope, tools)
+    what = "machine" if status.volume is None else "volume"
     message = (
-        f"the volume is in {volume.region} and volumes cannot move to {spec.region}; "
-        "set recreate to OnRegionChange to begin anew there with an empty volume"
+        f"the {what} is in {places[0]} and {what}s cannot move to {spec.region}; "
+        f"set recreate to OnRegionChange to begin anew there{_with_what(scope)}"
     )
     if scope.condition("RegionRefused", status=True, reason="VolumesAreRegional", message=message):
         scope.event("RegionRefused", message, warning=True)
     return None
+
+
+def _places(scope: MachineScope) -> tuple[str, ...]:
+    """Where it is, and where it was asked for: who asked for this got what the provider gave."""
+    volume, instance = scope.object.status.volume, scope.object.status.instance
+    if volume is not None:
+        return (volume.region, volume.wished_region)
+    return (instance.region,) if instance is not None and instance.region else ()
+
+
+def _with_what(scope: MachineScope) -> str:
+    return "" if scope.object.spec.volume is None else " with an empty volume"
 
 
 async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None:
@@ -131,7 +146,7 @@ async def tear_down_for_region(scope: MachineScope, tools: Tools) -> Wait | None
         if wait := await step(scope, tools):
             return wait
     status.volume = status.instance = None
-    scope.event("Recreating", f"in {scope.object.spec.region}, with an empty volume")
+    scope.event("Recreating", f"in {scope.object.spec.region}{_with_what(scope)}")
     return Wait(0)
 
 
@@ -166,12 +181,14 @@ async def update_config(scope: MachineScope, tools: Tools) -> Wait | None:
     A machine that should not run is not started by it.
     """
     status, machine = scope.object.status, scope.seen
-    if machine is None or status.instance is None or status.volume is None:
+    if machine is None or status.instance is None:
+        return None
+    if status.volume is None and scope.object.spec.volume is not None:
         return None
     if machine.state in FAILED_STATES:
         # Another one is made instead, with the config that is wished then.
         return None
-    config = desired_config(scope.object, tools, status.volume.id)
+    config = wished_config(scope, tools)
     if in_sync(scope, config):
         return None
     status.phase = "Updating"

@@ -1,7 +1,8 @@
 """What goes to a provider and what comes back, without the machinery between."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.providers.errors import ProviderError
@@ -23,6 +24,7 @@ class Ask:
         app: The app or namespace, for the span.
         deadline: Seconds for one sending and its answer.
         retry: Whether a read may be tried again.
+        secrets: What must not be in the words of an error that answers this.
     """
 
     operation: str
@@ -31,11 +33,12 @@ class Ask:
     subject: str
     app: str = ""
     params: Mapping[str, str] | None = None
-    json: Any = None
-    content: bytes | None = None
+    json: Any = field(default=None, repr=False)
+    content: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] | None = None
     deadline: float = DEADLINE
     retry: bool = True
+    secrets: Collection[str] = field(default=(), repr=False)
 
     @property
     def mutating(self) -> bool:
@@ -70,8 +73,12 @@ class Reason:
 
 
 def clean(text: str, *secrets: str) -> str:
-    """Return a provider's words fit for a row: no control characters, no secret, bounded."""
-    for secret in filter(None, secrets):
+    """Return a provider's words fit for a row: no control characters, no secret, bounded.
+
+    A secret may be quoted as JSON, and one may be a part of another.
+    """
+    quoted = [json.dumps(secret)[1:-1] for secret in secrets]
+    for secret in sorted(filter(None, {*secrets, *quoted}), key=len, reverse=True):
         text = text.replace(secret, "…")
     text = "".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST_MESSAGE])
     return " ".join(text.split())[:LONGEST_MESSAGE]

@@ -66,7 +66,7 @@ class Fly(Apps, Addresses, AppSecrets, Volumes, Machines, Guests, Organisation):
 
     def classify(self, ask: Ask, answer: Answer) -> ProviderError | None:
         """Return the typed error of an answer, or None."""
-        return classify(self.reason(ask, "", answer), ask, answer, self._token)
+        return classify(self.reason(ask, "", answer), ask, answer, self._token, *ask.secrets)
 
     def machine_url(self, app: str) -> str:
         """The public address of an app; one machine of it needs `fly-force-instance-id`."""

@@ -382,6 +382,18 @@ class IPAssignments(Model):
     ips: Annotated[list[IPAssignment], BeforeValidator(_empty_list)] = []
 
 
+class AppSecret(Model):
+    """A secret of an app, without its value."""
+
+    name: str
+
+
+class SecretList(Model):
+    """The secrets of an app."""
+
+    secrets: Annotated[list[AppSecret], BeforeValidator(_empty_list)] = []
+
+
 class MachineList(RootModel[Annotated[list[FlyMachine], BeforeValidator(_empty_list)]]):
     """The machines of an app."""
 
