@@ -162,7 +162,7 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
         await secure_rows(scope, tools)
         if missed := away(scope):
             return await self._degrade(scope, ", ".join(missed))
-        await self._run(scope)
+        await self._be_well(scope)
         return await tell_front_end(scope, tools, scope.keys)
 
     def _unready(self, scope: DevEnvScope, phase: str, wait: Wait) -> Wait:
@@ -181,7 +181,7 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
         scope.condition("Ready", status=False, reason="Degraded", message=message)
         return Wait(DEGRADED_POLL_SECONDS, missed)
 
-    async def _run(self, scope: DevEnvScope) -> None:
+    async def _be_well(self, scope: DevEnvScope) -> None:
         """Everything is well: users are told everything."""
         status = scope.object.status
         if status.starting_since is not None:

@@ -109,10 +109,12 @@ class GatewayProber:
 
     async def _ask(self, devenv: DevEnv) -> dict[Service, bool]:
         """Which services answer, as far as the gateway can say."""
-        if not await self._answers(devenv, "kong"):
-            return {"kong": False}
-        there = [s for s in PROBED if s in devenv.spec.services]
-        return {"kong": True} | {service: await self._answers(devenv, service) for service in there}
+        heard: dict[Service, bool] = {"kong": await self._answers(devenv, "kong")}
+        if heard["kong"]:
+            for service in PROBED:
+                if service in devenv.spec.services:
+                    heard[service] = await self._answers(devenv, service)
+        return heard
 
     async def _answers(self, devenv: DevEnv, service: Service) -> bool:
         gateway = devenv.status.service("kong")
