@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from crds.access import AccessTokens, Role
+from crds.access import ROLES_OF_ACCOUNTS, AccessTokens, Role
 from crds.registry import KINDS
 from crds.store import Store
 from tests.e2e.product import ROOT
@@ -53,6 +53,13 @@ ASKERS: Final = (
     Asker("support", "support"),
     Asker("account-owner, own", "account-owner"),
     Asker("account-owner, other's", "account-owner", OTHER),
+    Asker("devops, own", "devops"),
+    Asker("devops, other's", "devops", OTHER),
+    Asker("security-auditor, own", "security-auditor"),
+    Asker("dev-orchestrator, own", "dev-orchestrator"),
+    Asker("dev-worker, own", "dev-worker"),
+    Asker("dev-worker, other's", "dev-worker", OTHER),
+    Asker("clientele, own", "clientele"),
     Asker("metrics", "metrics"),
     Asker("nobody", None),
 )
@@ -128,7 +135,7 @@ class Inquiry:
 
     Args:
         access: The administrator's way in.
-        tokens: A token by role; account owners' are of `OWN`.
+        tokens: A token by role; those of accounts are of `OWN`.
     """
 
     def __init__(self, access: Access, tokens: Mapping[Role, str]) -> None:
@@ -181,7 +188,7 @@ class Inquiry:
         """An object to ask about; a cluster object named like the account, where there is one."""
         if not resource.has_objects:
             return None
-        if resource.plural == "namespaces" and asker.role != "account-owner":
+        if resource.plural == "namespaces" and asker.role not in ROLES_OF_ACCOUNTS:
             return MADE
         key = (resource.plural, asker.namespace)
         if key not in self._names:
@@ -226,8 +233,8 @@ def _introduction() -> list[str]:
         "",
         "2xx is allowed.",
         "401 is that nobody known asks, 403 that somebody known may not.",
-        "An account's owner asks about their own account's objects in one column",
-        "and about somebody else's in the other.",
+        "Roles of accounts ask about their own account's objects in one column",
+        "and about somebody else's in another.",
         "",
     ]
 
@@ -242,7 +249,7 @@ def _lines(rows: Sequence[tuple[Resource, str, Sequence[int]]]) -> Iterator[str]
 def _fields() -> Iterator[str]:
     yield "Of a spec, these fields are theirs to change; all others are refused with 403:"
     yield ""
-    yield "| kind | account-owner | support |"
+    yield "| kind | account-owner, devops | support |"
     yield "| --- | --- | --- |"
     for name, kind in KINDS.items():
         if kind.OWNER_FIELDS or kind.SUPPORT_FIELDS:
@@ -272,6 +279,8 @@ def _objects(account: str) -> Iterator[tuple[str, dict[str, Any]]]:
     workspace = {"subdomain": f"{account}-one", "power": "Stopped"}
     yield f"{ours}{inside}/workspaces", _manifest("Workspace", "main", workspace)
     yield f"{ours}{inside}/machines", _manifest("Machine", "main", machine)
+    devenv = {"client": "acme", "app": account, "power": "Stopped"}
+    yield f"{ours}{inside}/devenvs", _manifest("DevEnv", "main", devenv)
     event = {"involvedObject": {"kind": "Workspace", "name": "main", "namespace": account}}
     yield (
         f"/api/v1{inside}/events",
@@ -296,7 +305,7 @@ async def issue(database_url: str) -> dict[Role, str]:
                 f"the tests' {role}",
                 role,
                 lifetime=timedelta(hours=1),
-                account=OWN if role == "account-owner" else "",
+                account=OWN if role in ROLES_OF_ACCOUNTS else "",
                 created_by="tests",
             )
         return issued
