@@ -12,9 +12,7 @@ import pytest
 from deploy.local.postgres import NOBODY
 from deploy.local.services import program, shell
 from deploy.local.services.cluster import Cluster
-from tests.support.services import free_port, running, start, volume
-
-PASSWORD = "p%w/d of:the@database"
+from tests.support.services import PASSWORD, free_port, running, start, volume
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,24 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
+
+import psycopg
 
 from deploy.local.children import bound
+from deploy.local.services import tokens
+from deploy.local.services.cluster import Cluster, set_password
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+SECRET: Final = "the secret of this environment's tokens"
+PASSWORD: Final = "p%w/d of:the@database"
+ROLES: Final = ("authenticator", "supabase_auth_admin", "supabase_storage_admin")
+HOUR: Final = 3600
 
 
 def free_port() -> int:
@@ -77,3 +87,24 @@ def running(
     finally:
         process.terminate()
         process.communicate()
+
+
+@contextmanager
+def database() -> Iterator[Cluster]:
+    """A dev environment's database whose services can log in, removed afterwards."""
+    with volume() as data, Cluster(data, free_port(), password=PASSWORD) as cluster:
+        with psycopg.connect(cluster.url(), autocommit=True) as connection:
+            for role in ROLES:
+                set_password(connection, role, PASSWORD)
+        yield cluster
+
+
+def address(cluster: Cluster, role: str) -> str:
+    """The database's URL by TCP, as a service is told it."""
+    return f"postgres://{role}:{quote(PASSWORD, safe='')}@127.0.0.1:{cluster.port}/postgres"
+
+
+def token(role: str, secret: str = SECRET, *, age: int = 0, **claims: Any) -> str:
+    """A token with this role; one that is older than an hour has expired."""
+    issued = int(time.time()) - age
+    return tokens.sign({"role": role, "iat": issued, "exp": issued + HOUR, **claims}, secret)
