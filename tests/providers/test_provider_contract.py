@@ -8,8 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.machine.service_config import service_config
+from controller.providers import Call, Priority
+from crds.machine import MachineSpec, Scrape, ServiceSpec
 from deploy.local.simulators.transport import SimulatorTransport
 from tests.providers import test_provider_simulators as lives
+from tests.providers.fakes import Script, fly, reply
 from tests.providers.test_fly_classify import SPEC
 
 SPECS = SPEC.parent.parent if SPEC else Path()
@@ -104,3 +108,31 @@ def test_the_clients_ask_only_what_is_specified(monkeypatch: pytest.MonkeyPatch)
     complaints = [c for r in asked for c in specifications[r.url.host].complaints(r)]
     assert len(asked) > 60
     assert sorted(set(complaints)) == []
+
+
+@pytest.mark.anyio
+async def test_services_ask_only_what_is_specified() -> None:
+    """So do the requests and the config of a service's machine."""
+    service = ServiceSpec(
+        app="app",
+        network="net",
+        check="http",
+        command=["run"],
+        files={"/etc/a": "1"},
+        metrics=Scrape(port=1),
+    )
+    spec = MachineSpec(account="a", image="i", service=service)
+    call = Call(Priority.USER)
+    script = Script(reply(200, {"id": "x"}))
+    client = fly(script)
+    config = service_config(spec, service)
+    await client.create_machine("app", name="m", region="yyz", config=config, call=call)
+    await client.run("app", "m", ["true"], stdin="x", call=call)
+    await client.set_secrets("app", {"A": "1", "B": None}, call=call)
+    await client.list_secrets("app", call=call)
+    await client.create_volume("app", name="v", region="yyz", size_gb=1, source="s", call=call)
+    await client.assign_address("app", "private_v6", network="net", call=call)
+
+    specification = Specification(SPECS / "fly/machines.openapi.json", "")
+    complaints = [c for r in script.asked for c in specification.complaints(r)]
+    assert [] == complaints
