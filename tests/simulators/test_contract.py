@@ -68,6 +68,7 @@ async def _volumes(fly: Fly, volume: str) -> None:
     await fly.client.put(f"{path}/extend", json={"size_gb": 2})
     await fly.client.post(f"{path}/snapshots")
     await fly.client.get(f"{path}/snapshots")
+    await fly.volume(source_volume_id=volume, size_gb=2)
     await fly.client.delete(path)
 
 

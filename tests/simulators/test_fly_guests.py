@@ -10,9 +10,10 @@ import anyio.lowlevel
 import pytest
 
 from deploy.local.simulators.fly.cloud import FlyCloud
-from deploy.local.simulators.fly.groups import told
 from deploy.local.simulators.fly.process import ProcessRuntime
 from deploy.local.simulators.fly.programs import local_command
+from deploy.local.simulators.fly.proxy import FlyProxy
+from deploy.local.simulators.fly.relays import Relays
 from deploy.local.simulators.fly.state import FlyTimings, Machine
 from deploy.local.simulators.transport import SimulatorTransport
 from tests.simulators.helpers import APP, Fly, config, fly_client
@@ -74,6 +75,24 @@ async def test_a_command_runs_in_the_machine_s_environment(fly: Fly, tmp_path: P
     assert f"{tmp_path / 'volumes' / volume}\n" == where
 
 
+async def test_private_names_are_led_to_relays(fly: Fly, cloud: FlyCloud) -> None:
+    """In variables, secrets, files, arguments and what a command reads; slow: starts processes."""
+    relays = Relays(FlyProxy(cloud))
+    assert isinstance(cloud.runtime, ProcessRuntime)
+    cloud.runtime.names = relays.named
+    name = "b.flycast:5432"
+    led = await relays.named("alpha", name)
+    await fly.client.post(f"{APP}/secrets", json={"values": {"SECRET": name}})
+    file = {"guest_path": "/f", "raw_value": base64.b64encode(name.encode()).decode()}
+    machine_id = await fly.started(config=config(env={"ENV": name}, files=[file]))
+    script = f'echo "$ENV" "$SECRET" "$(cat "$FLY_SIM_ROOT/f")" {name} "$(cat)"'
+    said = await _shell(fly, machine_id, script, stdin=name)
+    await relays.aclose()
+
+    assert [led] * 5 == said.split()
+    assert led.startswith("127.0.0.1:")
+
+
 async def test_secrets_are_seen_from_the_next_boot(fly: Fly) -> None:
     """As variables and as files; what was set meanwhile is not seen; slow: starts processes."""
     secret = base64.b64encode(b"key").decode()
@@ -126,6 +145,44 @@ async def test_what_a_command_leaves_behind_ends_with_the_machine(fly: Fly) -> N
     await _until_ended(pid)
 
 
+async def test_a_fork_has_the_data_of_a_running_machine(
+    fly: Fly, cloud: FlyCloud, tmp_path: Path
+) -> None:
+    """A machine on the fork finds the files as they were then; slow: starts processes."""
+    volume = await fly.volume()
+    mounts = [{"volume": volume, "path": "/data"}]
+    first = await fly.started(config=config(mounts=mounts))
+    made = 'cd "$INVOKER_DATA_DIR"; mkdir -m 700 a; echo one >a/b; ln -s b a/c; mkfifo a/p'
+    await _shell(fly, first, made)
+    fork = await fly.volume(source_volume_id=volume, region="ams")
+    mounts = [{"volume": fork, "path": "/data"}]
+    second = await fly.started("second", region="ams", config=config(mounts=mounts))
+    found = await _shell(fly, second, 'cd "$INVOKER_DATA_DIR"; cat a/c; ls a; echo two >a/b')
+    kept = await _shell(fly, first, 'cat "$INVOKER_DATA_DIR/a/b"')
+    # A simulator that starts again does not copy over what was written since.
+    await cloud.runtime.fork(volume, fork)
+
+    assert "one\nb\nc\n" == found
+    assert "one\n" == kept
+    assert "two\n" == await _shell(fly, second, 'cat "$INVOKER_DATA_DIR/a/b"')
+    assert 0o700 == (tmp_path / "volumes" / fork / "a").stat().st_mode & 0o777
+
+
+async def test_a_volume_s_folder_goes_with_it(fly: Fly, cloud: FlyCloud, tmp_path: Path) -> None:
+    """Deleted by itself, or with its app and a machine that runs; slow: starts processes."""
+    volume = await fly.volume()
+    (tmp_path / "volumes" / volume).mkdir(parents=True)
+    await fly.client.delete(f"{APP}/volumes/{volume}")
+    await _until_idle(cloud)
+    await fly.started(config=config(mounts=[{"volume": await fly.volume(), "path": "/data"}]))
+    await fly.started("without a volume")
+    await fly.client.delete(APP)
+    await _until_idle(cloud)
+
+    assert [] == list((tmp_path / "volumes").iterdir())
+    assert [] == list((tmp_path / "roots").iterdir())
+
+
 async def test_a_command_that_is_not_there_says_so(fly: Fly) -> None:
     """127, and the words of a shell; slow: starts processes."""
     answer = (await fly.exec(await fly.started(), "no-such-program")).json()
@@ -133,17 +190,14 @@ async def test_a_command_that_is_not_there_says_so(fly: Fly) -> None:
     assert (127, "no-such-program: not found") == (answer["exit_code"], answer["stderr"])
 
 
-async def test_what_commands_left_is_found_by_the_next_simulator(
-    fly: Fly, cloud: FlyCloud, tmp_path: Path
-) -> None:
+async def test_what_commands_left_is_found_by_the_next_simulator(fly: Fly, tmp_path: Path) -> None:
     """A background process has no PID file, and is ended all the same; slow: starts processes."""
     machine_id = await fly.started()
     pid = int(await _shell(fly, machine_id, "setsid sleep 60 >/dev/null 2>&1 & echo $!"))
     ended = ProcessRuntime(tmp_path).end_leftovers()
-    del cloud
 
     assert pid in ended
-    assert [] == [left for left in told("FLY_SIM_ROOT", tmp_path / "roots") if _lives(left)]
+    await _until_ended(pid)
 
 
 async def test_the_image_says_what_runs() -> None:
@@ -156,6 +210,12 @@ async def test_the_image_says_what_runs() -> None:
         ["-m", "deploy.agent"],
         ["-m", "deploy.agent"],
     ] == [local_command(machine)[1:] for machine in machines]
+
+
+async def _until_idle(cloud: FlyCloud) -> None:
+    with anyio.fail_after(5):
+        while cloud._tasks:
+            await anyio.lowlevel.checkpoint()
 
 
 def _lives(pid: int) -> bool:

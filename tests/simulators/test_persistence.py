@@ -4,6 +4,7 @@ import pytest
 
 from deploy.local.simulators.auth import SupabaseAuth
 from deploy.local.simulators.fly.cloud import FlyCloud
+from deploy.local.simulators.fly.runtime import InlineRuntime
 from deploy.local.simulators.fly.state import FlyTimings
 from deploy.local.simulators.kv import KV
 from deploy.local.simulators.persistence import StateFile
@@ -40,6 +41,53 @@ async def test_machines_that_ran_are_booted_again(
     assert states == ["started", "stopped", "destroyed"]
     assert [volume["attached_machine_id"] for volume in volumes] == [running]
     assert answer.json()["machine"] == running
+
+
+async def test_a_fork_that_was_under_way_is_made_again(
+    fly: Fly, cloud: FlyCloud, tmp_path: Path
+) -> None:
+    """Where its data come from is kept with it, and what it was going to be."""
+    saved = StateFile(tmp_path / "fly.json", cloud)
+    saved.open()
+    await fly.app()
+    source = await fly.volume()
+    cloud.timings.hydrate_seconds = 100
+    fork = await fly.volume(source_volume_id=source)
+    saved.close()
+    forks: list[tuple[str, str]] = []
+    second = FlyCloud(timings=FlyTimings.instant())
+    second.runtime = InlineRuntime(second.now, on_fork=lambda *ids: forks.append(ids))
+    StateFile(tmp_path / "fly.json", second).open()
+    second.resume()
+    await turns()
+
+    assert [(source, fork)] == forks
+    assert "created" == second.volumes[fork].state
+
+
+async def test_checks_and_secrets_outlive_a_restart(
+    fly: Fly, cloud: FlyCloud, tmp_path: Path
+) -> None:
+    """A machine that boots again has its secrets, and is checked anew."""
+    saved = StateFile(tmp_path / "fly.json", cloud)
+    saved.open()
+    await fly.app()
+    await fly.client.post(f"{APP}/secrets", json={"values": {"A": "1"}})
+    checks = {"live": {"type": "tcp", "port": 8080, "grace_period": "0s"}}
+    machine_id = await fly.started(config=config(checks=checks))
+    await fly.get(machine_id)
+    saved.close()
+    second = FlyCloud(timings=FlyTimings.instant())
+    StateFile(tmp_path / "fly.json", second).open()
+    second.resume()
+    await turns()
+    before = dict(second.machines[machine_id].checks)
+    async with fly_client(second, SimulatorTransport(fly=second)) as client:
+        found = (await Fly(client).get(machine_id))["checks"]
+
+    assert {"A": "1"} == second.apps["alpha"].secrets
+    assert {} == before
+    assert ["passing"] == [check["status"] for check in found]
 
 
 async def test_routes_and_users_are_kept(tmp_path: Path) -> None:

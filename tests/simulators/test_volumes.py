@@ -1,6 +1,7 @@
 import pytest
 
 from deploy.local.simulators.fly.cloud import FlyCloud
+from deploy.local.simulators.fly.runtime import InlineRuntime
 from tests.simulators.helpers import APP, Fly, config, turns
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +82,37 @@ async def test_a_snapshot_restores_to_a_new_volume(fly: Fly, cloud: FlyCloud) ->
     restored = await fly.client.post(f"{APP}/volumes", json=body)
 
     assert (again.status_code, restored.json()["size_gb"]) == (412, 3)
+
+
+async def test_a_fork_is_a_copy_in_any_region(fly: Fly, cloud: FlyCloud) -> None:
+    """As large as its source, hydrating for a while and of use meanwhile."""
+    forks: list[tuple[str, str]] = []
+    assert isinstance(cloud.runtime, InlineRuntime)
+    cloud.runtime.on_fork = lambda *ids: forks.append(ids)
+    cloud.timings.hydrate_seconds = 0.02
+    source = await fly.volume(size_gb=3)
+    await fly.started(config=config(mounts=[{"volume": source, "path": "/data"}]))
+    body = {"name": "v_new", "region": "ams", "source_volume_id": source}
+    fork = (await fly.client.post(f"{APP}/volumes", json=body)).json()
+    mounts = [{"volume": fork["id"], "path": "/data"}]
+    used = await fly.machine("second", region="ams", config=config(mounts=mounts))
+    while cloud.volumes[fork["id"]].state == "hydrating":
+        await turns()
+
+    assert (3, "hydrating", "ams") == (fork["size_gb"], fork["state"], fork["region"])
+    assert 200 == used.status_code
+    assert [(source, fork["id"])] == forks
+    assert "created" == cloud.volumes[fork["id"]].state
+
+
+async def test_a_fork_needs_its_source_and_room_for_it(fly: Fly) -> None:
+    """An unknown source is a 404, less room than it has a 400."""
+    source = await fly.volume(size_gb=3)
+    body = {"name": "v_new", "region": "iad", "source_volume_id": source, "size_gb": 2}
+    small = await fly.client.post(f"{APP}/volumes", json=body)
+    lost = await fly.client.post(f"{APP}/volumes", json=body | {"source_volume_id": "vol_x"})
+
+    assert (400, 404) == (small.status_code, lost.status_code)
 
 
 async def test_what_the_monkey_deletes_is_gone_without_an_effect(fly: Fly, cloud: FlyCloud) -> None:

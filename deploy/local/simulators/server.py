@@ -28,6 +28,7 @@ from deploy.local.simulators.fly.core import DEFAULT_TOKEN as FLY_TOKEN
 from deploy.local.simulators.fly.front import Front
 from deploy.local.simulators.fly.process import ProcessRuntime
 from deploy.local.simulators.fly.proxy import FlyProxy
+from deploy.local.simulators.fly.relays import Relays
 from deploy.local.simulators.kv import KV, kv_binding
 from deploy.local.simulators.kv.store import DEFAULT_ACCOUNT, DEFAULT_NAMESPACE
 from deploy.local.simulators.kv.store import DEFAULT_TOKEN as KV_TOKEN
@@ -65,8 +66,10 @@ async def run_fly(options: argparse.Namespace) -> None:
     runtime.secrets = lambda app: dict(cloud.apps[app].secrets)
     saved = StateFile(options.state / "fly" / "state.json", cloud)
     saved.open()
-    cloud.resume()
     proxy = FlyProxy(cloud)
+    relays = Relays(proxy)
+    runtime.names = relays.named
+    cloud.resume()
     cloud.spawn(proxy.run_autostop())
     front = Front(proxy)
     await front.start(HOST, options.proxy_port)
@@ -78,6 +81,7 @@ async def run_fly(options: argparse.Namespace) -> None:
         # Saved first: the machines that run now are those to boot next time.
         saved.close()
         await front.aclose()
+        await relays.aclose()
         await cloud.aclose()
         await runtime.aclose()
 

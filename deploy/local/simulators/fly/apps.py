@@ -55,9 +55,9 @@ class Apps(CloudCore):
             machine.state = "destroyed"
             self.event(machine, "destroy", "destroyed", "user")
             self.show_machine(machine)
-            self.spawn(self.runtime.kill(machine))
         for volume_id in list(app.volumes):
             self.show_volume(self.volumes.pop(volume_id))
+        self.spawn(self._end(app))
         del self.apps[name]
         self.show_app(app)
 
@@ -143,6 +143,13 @@ class Apps(CloudCore):
         return {"version": version, "Version": version}
 
     # Steps
+
+    async def _end(self, app: App) -> None:
+        """End an app's processes, and then what they wrote to."""
+        for machine_id in app.machines:
+            await self.runtime.kill(self.machines[machine_id])
+        for volume_id in app.volumes:
+            await self.runtime.discard(volume_id)
 
     def _repeated(self, body: dict[str, Any], name: str) -> App | None:
         key = body.get("idempotency_key")

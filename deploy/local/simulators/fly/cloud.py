@@ -14,7 +14,7 @@ from deploy.local.simulators.wire import Call, Endpointed
 _FLY_REQUEST_REGION = "iad"
 
 
-class FlyCloud(Apps, Volumes, Machines, Execs, Lists, Saved):
+class FlyCloud(Apps, Saved, Volumes, Machines, Execs, Lists):
     """One Fly organization and its neighbours; see `CloudCore` for arguments and switches."""
 
     def __init__(self, **options: Any) -> None:

@@ -31,7 +31,8 @@ class Disks:
     async def fork(self, source: str, volume: str) -> None:
         """Copy a volume's folder as it is, file by file, whoever is writing to it.
 
-        A copy that was interrupted leaves nothing: it can be made again.
+        A copy that was interrupted leaves nothing and can be made again;
+        one that is there is left alone.
         """
         task = asyncio.create_task(self._copy(source, volume))
         self._copies[volume] = source, task
@@ -50,9 +51,10 @@ class Disks:
 
     async def _copy(self, source: str, volume: str) -> None:
         target = self.folder(volume)
+        if await anyio.to_thread.run_sync(target.exists):
+            return  # made before a restart, and written to since
         beside = target.with_name(f"{target.name}.copy")
         await anyio.to_thread.run_sync(_copy_tree, self.folder(source), beside)
-        await anyio.to_thread.run_sync(_remove, target)
         beside.replace(target)
 
 

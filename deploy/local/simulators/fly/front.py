@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import h11
 
-from deploy.local.simulators.fly.proxy import CONNECT_SECONDS, RETRY_SECONDS, FlyProxy, ProxyError
+from deploy.local.simulators.fly.proxy import FlyProxy, ProxyError
 from deploy.local.simulators.fly.state import Machine
 
 _CHUNK = 65536
@@ -60,22 +60,9 @@ class Front:
             upstream.writer.close()
 
     async def _connect(self, headers: dict[str, str]) -> tuple[Machine, "_Side"]:
-        cloud = self.proxy.cloud
-        deadline = cloud.now() + CONNECT_SECONDS
-        while True:
-            machine = await self.proxy.pick(headers.get("host", ""), headers)
-            address = cloud.runtime.address(machine.id)
-            try:
-                if address is None:
-                    raise ConnectionRefusedError
-                reader, writer = await asyncio.open_connection(*address)
-            except OSError:
-                # See `FlyProxy.handle`.
-                if cloud.now() >= deadline:
-                    raise ProxyError(502, "could not connect to the machine") from None
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return machine, _Side(h11.Connection(h11.CLIENT), reader, writer)
+        host = headers.get("host", "")
+        machine, reader, writer = await self.proxy.connect(lambda: self.proxy.pick(host, headers))
+        return machine, _Side(h11.Connection(h11.CLIENT), reader, writer)
 
 
 class _Side:

@@ -19,6 +19,7 @@ _DEFAULT_REGION = "iad"
 _MAX_WAIT_SECONDS = 60
 _UPDATABLE = frozenset({"created", "starting", "started", "stopped", "suspended", "failed"})
 _KEPT_VERSIONS = 10
+_USABLE = frozenset({"created", "hydrating"})
 
 
 class Machines(Leases):
@@ -215,7 +216,7 @@ class Machines(Leases):
         if not mounts:
             return None
         volume = self.volumes.get(mounts[0].get("volume") or "")
-        if volume is None or volume.app != app_name or volume.state != "created":
+        if volume is None or volume.app != app_name or volume.state not in _USABLE:
             raise FlyError(404, "volume not found")
         if volume.machine:
             holder = self.machines.get(volume.machine)

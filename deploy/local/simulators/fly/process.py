@@ -133,6 +133,7 @@ class ProcessRuntime:
         """End the machine's process group at once, and forget its own files."""
         await self._end(machine.id, signal.SIGKILL, _KILL_SECONDS)
         shutil.rmtree(self.roots / machine.id, ignore_errors=True)
+        await self.disks.discard(_own(machine))
 
     async def aclose(self) -> None:
         """End every process, as its machine wants to be stopped."""
@@ -204,7 +205,7 @@ class ProcessRuntime:
     # Steps
 
     def _guest(self, machine: Machine) -> Guest:
-        data = self.disks.folder(machine.volume or f"none-{machine.id}")
+        data = self.disks.folder(machine.volume or _own(machine))
         root, secrets = self.roots / machine.id, self.secrets(machine.app)
         return Guest(machine, free_port(), data, root, secrets, self.names)
 
@@ -258,6 +259,11 @@ class ProcessRuntime:
 
     def _pid_file(self, machine_id: str) -> Path:
         return self.run / f"{machine_id}.json"
+
+
+def _own(machine: Machine) -> str:
+    """The folder of a machine without a volume."""
+    return f"none-{machine.id}"
 
 
 async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[str]:

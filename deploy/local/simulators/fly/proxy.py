@@ -1,6 +1,7 @@
 """Fly's proxy: picks a machine for a request, wakes it, and puts idle ones to sleep."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -29,6 +30,9 @@ _COMING = frozenset(
     }
 )
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"})
+
+
+Connected = tuple[Machine, asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ProxyError(Exception):
@@ -74,9 +78,51 @@ class FlyProxy:
         if not self.resolves(host):
             raise ProxyError(404, "no such host")
         forced = headers.get(FORCE_INSTANCE, "")
+        return await self._started(_app_name(host), lambda m: forced in {"", m.id})
+
+    async def pick_private(self, network: str, app_name: str, port: int) -> Machine:
+        """Return a started machine for a Flycast connection, started for it if need be.
+
+        Args:
+            network: The private network of whoever connects.
+            app_name: The app.
+            port: Flycast's port, which a service of the machine has among its own.
+
+        Raises:
+            ProxyError: The app has no address on that network, or as `pick` does.
+        """
+        app = self.cloud.apps.get(app_name)
+        addresses = app.addresses if app else []
+        if not any((a.type, a.network) == ("private_v6", network) for a in addresses):
+            raise ProxyError(404, "no such host")
+        return await self._started(app_name, lambda m: _serves(m, port))
+
+    async def connect(self, pick: Callable[[], Awaitable[Machine]]) -> Connected:
+        """Connect to the machine that is picked, while it comes up again and again.
+
+        Raises:
+            ProxyError: 502 when it does not listen in time, or what `pick` raises.
+        """
+        deadline = self.cloud.now() + CONNECT_SECONDS
+        while True:
+            machine = await pick()
+            address = self.cloud.runtime.address(machine.id)
+            try:
+                if address is None:
+                    raise ConnectionRefusedError
+                reader, writer = await asyncio.open_connection(*address)
+            except OSError:
+                # See `handle`.
+                if self.cloud.now() >= deadline:
+                    raise ProxyError(502, "could not connect to the machine") from None
+                await anyio.sleep(RETRY_SECONDS)
+            else:
+                return machine, reader, writer
+
+    async def _started(self, app_name: str, fits: Callable[[Machine], bool]) -> Machine:
         deadline = self.cloud.now() + self.cloud.timings.autostart_seconds
         while True:
-            machine = self._candidate(_app_name(host), forced)
+            machine = self._candidate(app_name, fits)
             if machine.state == "started":
                 return machine
             left = deadline - self.cloud.now()
@@ -143,14 +189,14 @@ class FlyProxy:
         finally:
             self.leave(machine)
 
-    def _candidate(self, app_name: str, forced: str) -> Machine:
+    def _candidate(self, app_name: str, fits: Callable[[Machine], bool]) -> Machine:
         reachable = [
             machine
             for machine in self.cloud.live_machines(app_name)
             if machine.services
             and not machine.cordoned
             and machine.host_status == "ok"
-            and forced in {"", machine.id}
+            and fits(machine)
         ]
         ranked = [
             *(m for m in reachable if m.state == "started"),
@@ -228,6 +274,16 @@ def _outbound(request: Request) -> httpx.Request:
     has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
     content = request.stream() if has_body else None
     return httpx.Request(request.method, target, headers=kept, content=content)
+
+
+def _serves(machine: Machine, port: int) -> bool:
+    """Whether a service of the machine has the port outside."""
+    ports = [entry for service in machine.services for entry in service.get("ports") or []]
+    return any(
+        entry.get("port") == port
+        or (entry.get("start_port") or 0) <= port <= (entry.get("end_port") or -1)
+        for entry in ports
+    )
 
 
 def _usable(machine: Machine) -> bool:

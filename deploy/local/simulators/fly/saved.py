@@ -14,11 +14,12 @@ from deploy.local.simulators.fly.state import (
     Snapshot,
     Volume,
 )
+from deploy.local.simulators.fly.volumes import Volumes
 
 _REMEMBERED_SECONDS = 86_400  # how long a destroyed machine can be read by its ID
 
 
-class Saved(Lifecycle):
+class Saved(Volumes, Lifecycle):
     """What persistence needs of the cloud."""
 
     def dump(self) -> dict[str, Any]:
@@ -52,6 +53,12 @@ class Saved(Lifecycle):
 
     def resume(self) -> None:
         """Boot the machines that ran, and finish what was under way."""
+        # Forks first: a machine waits at its boot for what is still copied to its volume.
+        for volume in list(self.volumes.values()):
+            if volume.state == "hydrating":
+                self.spawn(self.hydrate(volume))
+            elif volume.state == "pending_destroy":
+                self.forget_volume(volume)
         for machine in list(self.machines.values()):
             self.resume_work(machine)
 

@@ -77,7 +77,10 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Volume:
-    """A volume; `state` is `created` until it is on its way out."""
+    """A volume.
+
+    `state` is `created` until it is on its way out; a fork (`forked_from`) is `hydrating` first.
+    """
 
     id: str
     app: str
@@ -92,6 +95,7 @@ class Volume:
     retention_days: int = 5
     updated_at: float = 0
     restored_from: str = ""
+    forked_from: str = ""
     snapshots: list[Snapshot] = field(default_factory=list)
 
 
@@ -198,6 +202,7 @@ class FlyTimings:
     volume_release_seconds: float = 0.5
     deleted_volume_lists_seconds: float = 0
     snapshot_seconds: float = 1
+    hydrate_seconds: float = 1
     restart_delay_seconds: float = 1
     hang_seconds: float = 60
     autostart_seconds: float = 30
@@ -216,5 +221,6 @@ class FlyTimings:
             destroy_seconds=0,
             volume_release_seconds=0,
             snapshot_seconds=0,
+            hydrate_seconds=0,
             restart_delay_seconds=0,
         )

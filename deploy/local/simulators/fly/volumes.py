@@ -21,11 +21,16 @@ class Volumes(CloudCore):
     def create_volume(self, app_name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create a volume where there is room; names need not be unique.
 
+        With `source_volume_id` it is a fork: a copy of what is on another volume at this
+        moment, in any region, that can be used while it is still `hydrating`.
+
         Raises:
-            FlyError: 400 for a bad name, size or region, 412 `volume_placement_capacity`.
+            FlyError: 400 for a bad name, size or region, 404 for a source that is not there,
+                412 `volume_placement_capacity`.
         """
         app = self.app(app_name)
-        region = body.get("region") or _DEFAULT_REGION
+        forked = self._forked(body)
+        region = body.get("region") or (forked.region if forked else _DEFAULT_REGION)
         _check(body, region)
         if region in self.full_regions:
             raise FlyError(
@@ -33,7 +38,7 @@ class Volumes(CloudCore):
                 f"failed_precondition: insufficient capacity to place volume in {region}",
                 "volume_placement_capacity",
             )
-        source = self._restored_size(body.get("snapshot_id"))
+        source = forked.size_gb if forked else self._restored_size(body.get("snapshot_id"))
         volume = Volume(
             id=self.ids.volume(),
             app=app.name,
@@ -45,11 +50,23 @@ class Volumes(CloudCore):
             auto_backup=body.get("auto_backup_enabled", True),
             retention_days=body.get("snapshot_retention") or 5,
             restored_from=body.get("snapshot_id") or "",
+            forked_from=forked.id if forked else "",
+            state="hydrating" if forked else "created",
         )
         self.volumes[volume.id] = volume
         app.volumes[volume.id] = None
         self.show_volume(volume)
+        if forked:
+            self.spawn(self.hydrate(volume))
         return views.volume_view(volume)
+
+    async def hydrate(self, volume: Volume) -> None:
+        """Copy what is on a fork's source; in the end the fork is as any other volume."""
+        await self.runtime.fork(volume.forked_from, volume.id)
+        await anyio.sleep(self.timings.hydrate_seconds)
+        if volume.state == "hydrating":
+            volume.state = "created"
+            self.show_volume(volume)
 
     def get_volume(self, app_name: str, volume_id: str) -> dict[str, Any]:
         """Return a volume."""
@@ -124,6 +141,7 @@ class Volumes(CloudCore):
         if app := self.apps.get(volume.app):
             app.volumes.pop(volume.id, None)
         self.show_volume(volume)
+        self.spawn(self.runtime.discard(volume.id))
 
     def _forget_later(self, volume: Volume) -> None:
         if self.timings.deleted_volume_lists_seconds > 0:
@@ -134,6 +152,18 @@ class Volumes(CloudCore):
     async def _forget(self, volume: Volume) -> None:
         await anyio.sleep(self.timings.deleted_volume_lists_seconds)
         self.forget_volume(volume)
+
+    def _forked(self, body: dict[str, Any]) -> Volume | None:
+        source_id = body.get("source_volume_id")
+        if not source_id:
+            return None
+        source = self.volumes.get(source_id)
+        if source is None or source.state == "pending_destroy":
+            raise FlyError(404, "source volume not found")
+        self.app(source.app)
+        if (body.get("size_gb") or source.size_gb) < source.size_gb:
+            raise FlyError(400, f"volume size must be at least {source.size_gb}GB")
+        return source
 
     def _restored_size(self, snapshot_id: str | None) -> int:
         if not snapshot_id:
