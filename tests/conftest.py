@@ -1,5 +1,6 @@
 """Fixtures that every part's tests share."""
 
+import gc
 import signal
 from collections.abc import Iterator
 
@@ -7,6 +8,9 @@ import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
 from tests.support.postgres import Databases, serving
+
+# So many objects more than at the last look, and the collector looks again; Python's own is 700.
+GARBAGE = 10_000
 
 
 def pytest_configure() -> None:
@@ -16,6 +20,16 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end: modules and collected tests.
+
+    Going over that heap again and again takes a fifth of the sweeps' time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 @pytest.fixture(scope="session")
