@@ -44,7 +44,7 @@ check: ## lint, types, layers
 
 simulate: ## the sweeps: every fault at every effect, in virtual time
 	@$(MAKE) --no-print-directory -j3 setup-dev
-	@$(python) -m pytest tests/simulation $(ARGS)
+	@$(python) -m pytest tests/simulation --all-points $(ARGS)
 
 chaos: ## real processes, killed and cut off
 	@$(MAKE) --no-print-directory -j3 setup-dev

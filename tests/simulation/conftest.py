@@ -10,6 +10,12 @@ import pytest
 from tests.support.postgres import Databases
 
 TALLY, MUTANT = "tally", "mutant"
+ALL_POINTS = "--all-points"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the sweeps strike at every point, whatever stride a life has."""
+    parser.addoption(ALL_POINTS, action="store_true", help="sweep every point of every life")
 
 
 class Tally:

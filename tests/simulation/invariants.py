@@ -121,7 +121,9 @@ class Watchman:
             self._complain(f"deletion of volume {volume}, whose row does not ask for it")
 
     async def _before_app_deletion(self, app: str) -> None:
-        if not app.startswith(OURS):
+        found = self._fly.apps.get(app)
+        # An app whose name is somebody's wish is ours by its network.
+        if not app.startswith(OURS) and not (found and found.network.startswith(OURS)):
             self._complain(f"deletion of an app that is not ours: {app}")
         row = await self._row(lambda row: row.status.app is not None and row.status.app.name == app)
         if row is not None and not row.deleting:

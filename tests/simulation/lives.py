@@ -8,9 +8,17 @@ from tests.simulation.losses import LOSSES
 from tests.simulation.lost_causes import LOST_CAUSES
 from tests.simulation.monkeys import MONKEYS
 from tests.simulation.quarantines import QUARANTINES
-from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.scenarios import Scenario
+from tests.simulation.swept import SWEPT
 from tests.simulation.transitions import TRANSITIONS
 
-LIVES = (
-    SCENARIOS | MONKEYS | FAILURES | LOSSES | COLLECTIONS | QUARANTINES | LOST_CAUSES | TRANSITIONS
+LIVES: dict[str, Scenario] = (
+    {name: swept.life for name, swept in SWEPT.items()}
+    | MONKEYS
+    | FAILURES
+    | LOSSES
+    | COLLECTIONS
+    | QUARANTINES
+    | LOST_CAUSES
+    | TRANSITIONS
 )

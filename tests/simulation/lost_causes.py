@@ -14,8 +14,11 @@ from tests.simulation.scenarios import Scenario, sign_up
 from tests.simulation.world import World
 
 FEW = 6
-# Of five seconds each: a little more than half an hour.
-ROUNDS = 420
+ROUND_SECONDS = 5
+# A little more than the half hour after which what nobody uses goes to sleep.
+UNUSED = timedelta(minutes=35)
+# The pauses between that few crashes come to five minutes.
+USED = timedelta(minutes=10)
 IMAGE = "registry.fly.io/counterspell:latest"
 BETTER = "registry.example.com/counterspell:better"
 
@@ -33,14 +36,14 @@ async def loop(world: World) -> Condition | None:
 
 async def crash_whenever_it_runs(world: World, *, used: bool) -> None:
     """Have the process die again and again; `used` means that its user keeps asking for it."""
-    for _ in range(ROUNDS):
+    for _ in range(int((USED if used else UNUSED).total_seconds()) // ROUND_SECONDS):
         if await loop(world) is not None or await world.phase() == "Asleep":
             return
         if world.fly.running_machines():
             await world.crash_machine()
         if used:
             await world.wish(wake_at=world.now())
-        await asyncio.sleep(5)
+        await asyncio.sleep(ROUND_SECONDS)
     raise AssertionError("the loop does not end")
 
 

@@ -207,10 +207,12 @@ class Processes:
         """Let time pass until something holds, looking less and less often.
 
         Raises:
-            AssertionError: It does not in the time given, with what is known.
+            AssertionError: It does not in the time given, with what is known; or what must
+                hold at every step did not.
         """
         deadline = running_loop().time() + within
         while not await holds():
+            self.watchman.check()
             if running_loop().time() > deadline:
                 raise AssertionError(f"not within {within} s: {what}\n{await self.describe()}")
             await asyncio.sleep(every)

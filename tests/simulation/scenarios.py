@@ -10,6 +10,10 @@ from tests.simulation.world import World
 Scenario = Callable[[World], Awaitable[None]]
 
 OK = 200
+# A look over the organisation, and what it leads to.
+MOMENT = timedelta(seconds=15)
+# Long enough for a watcher's poll, and for whatever would follow from it.
+HARM = timedelta(seconds=75)
 BIG = {"cpu_kind": "shared", "cpus": 2, "memory_mb": 2048}
 
 
@@ -83,7 +87,7 @@ async def restart(world: World) -> None:
     """A process older than the wish is restarted once; what is stopped, or starts later, is not."""
     await sign_up(world)
     instance = await world.instance_id()
-    await world.pass_time(timedelta(minutes=1))
+    await world.pass_time(MOMENT)
     await world.wish(restart_at=world.now())
     await world.until_starts(2)
     await world.until_phase("Running")
@@ -91,12 +95,12 @@ async def restart(world: World) -> None:
     await world.wish(power="Stopped")
     await world.until_phase("Stopped")
     await world.wish(restart_at=world.now() + timedelta(seconds=1))
-    await world.pass_time(timedelta(minutes=2))
+    await world.pass_time(MOMENT)
     await world.until_phase("Stopped")
     assert await world.starts() == 2
     await world.wish(power="Running")
     await world.until_phase("Running")
-    await world.pass_time(timedelta(minutes=2))
+    await world.pass_time(HARM)
     assert (await world.starts(), await world.instance_id()) == (3, instance)
 
 
@@ -123,6 +127,3 @@ SCENARIOS: dict[str, Scenario] = {
         delete_early,
     )
 }
-
-# All others begin with `sign_up`.
-FROM_NOTHING = frozenset({"sign_up", "delete_early"})

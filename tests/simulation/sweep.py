@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import unified_diff
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from structlog.testing import LogCapture
 from crds.store import LocalDoorbell
 from tests.simulation.faults import Perturbation, Plan
 from tests.simulation.processes import HUB_KEY
-from tests.simulation.scenarios import SCENARIOS, Scenario
+from tests.simulation.scenarios import Scenario
 from tests.simulation.world import World, world
 from tests.support.virtual_time import run, running_loop
 
@@ -54,19 +55,10 @@ class Outcome:
     seconds: float = 0.0
 
 
-def simulate(
-    url: str,
-    scenario: str,
-    perturbations: Sequence[Perturbation] = (),
-    *,
-    seed: int = 0,
-    replicas: int = 1,
-    doorbell: type[LocalDoorbell] = LocalDoorbell,
-) -> Outcome:
-    """Run a named scenario and check all invariants; see `live`."""
-    return live(
-        url, SCENARIOS[scenario], perturbations, seed=seed, replicas=replicas, doorbell=doorbell
-    )
+@cache
+def calm(url: str, life: Scenario, replicas: int = 1) -> Outcome:
+    """The fault-free run, which is the same every time."""
+    return live(url, life, replicas=replicas)
 
 
 def live(

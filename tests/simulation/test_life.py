@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.conftest import Tally
-from tests.simulation.scenarios import SCENARIOS
-from tests.simulation.sweep import simulate
+from tests.simulation.sweep import calm
+from tests.simulation.swept import SWEPT
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", SWEPT)
 def test_life(url: str, tally: Tally, scenario: str) -> None:
     """Without faults every life converges, rests, and leaves nothing behind."""
     tally.runs += 1
 
-    outcome = simulate(url, scenario)
+    outcome = calm(url, SWEPT[scenario].life)
 
     assert outcome.effects

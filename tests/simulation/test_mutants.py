@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.conftest import MUTANT
 from tests.simulation.lives import LIVES
 from tests.simulation.mutants import MUTANTS, Run
-from tests.simulation.sweep import Outcome, compare, live
+from tests.simulation.sweep import Outcome, calm, compare, live
 
 # A life with a bug often waits in vain until its time is over.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -18,17 +18,17 @@ def test_mutant(url: str, request: pytest.FixtureRequest, mutant: str) -> None:
     """A bug that is put in place is noticed by the lives that are there to notice it."""
     request.node.user_properties.append((MUTANT, mutant))
     runs = MUTANTS[mutant].runs
-    calm = [live(url, LIVES[run.life], replicas=run.replicas) for run in runs]
+    wells = [calm(url, LIVES[run.life], run.replicas) for run in runs]
     with MUTANTS[mutant].seed():
-        noticed = [notices(url, run, well) for run, well in zip(runs, calm, strict=True)]
+        noticed = [notices(url, run, well) for run, well in zip(runs, wells, strict=True)]
 
     assert any(noticed), f"nobody notices that {MUTANTS[mutant].what}"
 
 
-def notices(url: str, run: Run, calm: Outcome) -> bool:
+def notices(url: str, run: Run, well: Outcome) -> bool:
     """Whether a life ends otherwise than it does without the bug."""
     try:
-        compare(calm, live(url, LIVES[run.life], run.strike, replicas=run.replicas))
+        compare(well, live(url, LIVES[run.life], run.strike, replicas=run.replicas))
     except AssertionError:
         return True
     return False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from crds.meta import Key
 from crds.platform import PlatformSpec
 from crds.workspace import WORKSPACE
 from tests.simulation.processes import USER
-from tests.simulation.scenarios import BIG, OK, Scenario, sign_up
+from tests.simulation.scenarios import BIG, HARM, OK, Scenario, sign_up
 from tests.simulation.sweep import masked, snapshot
 from tests.simulation.world import World
 
@@ -43,8 +43,6 @@ ILLEGAL: tuple[dict[str, Any], ...] = (
     {"recreate": "Always"},
     {"colour": "red"},
 )
-# Long enough for a watcher's poll and whatever would follow from it.
-HARM_SECONDS = timedelta(seconds=75)
 
 
 def circuit(values: Sequence[Any]) -> Iterator[Any]:
@@ -175,7 +173,7 @@ async def _edit_and_take_back(world: World, kind: str, value: dict[str, Any]) ->
         return _ready(row)[0] == "True" and row["spec"] == legal
 
     await world.until(told, f"{value} is told")
-    await world.pass_time(HARM_SECONDS)
+    await world.pass_time(HARM)
     assert world.plan.effects[effects:] == [], f"{value} had effects"
     assert await world.request() == OK
     await _write_spec(world, kind, legal)
