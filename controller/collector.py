@@ -11,12 +11,23 @@ from uuid import UUID
 import anyio
 import structlog
 
-from controller.edge import Edge, stamps
+from controller.edge import Edge
 from controller.engine import EventRecorder, Grip
 from controller.machine import names
-from controller.orphans import FIELDS, Evidence, Outside, Row, Thing, look_outside, too_many
+from controller.orphans import (
+    FIELDS,
+    Evidence,
+    Outside,
+    Row,
+    Thing,
+    app_thing,
+    look_inside,
+    look_outside,
+    paused,
+    too_many,
+)
 from controller.providers import Call, Forbidden, NotFound, Priority, ProviderError
-from controller.providers.fly import Fly
+from controller.providers.fly import Fly, Volume
 from crds.annotations import COLLECT, PAUSED
 from crds.errors import ConflictError, InvalidError, NotFoundError
 from crds.meta import Key
@@ -104,7 +115,7 @@ class Collector:
             ProviderError: A list was not read to its end; nothing was removed.
         """
         outside = await look_outside(self._fly, self._edge, self._installation, self._call)
-        evidence = await self._evidence(outside)
+        evidence = await look_inside(self._store, outside.things)
         platform = await self._read_platform()
         if platform is not None and platform.metadata.annotations.get(PAUSED) == "true":
             return
@@ -116,23 +127,6 @@ class Collector:
             await self._try_to_remove(thing)
         await self._note_gone(outside)
         await self._remove_ownerless()
-
-    async def _evidence(self, outside: Outside) -> Evidence:
-        """Read after the lists: what is listed and has no row had none since."""
-        rows = {row["uid"]: row for row in await self._store.project("Machine", **FIELDS)}
-        rowless = {thing.uid for thing in outside.things if thing.uid not in rows}
-        return Evidence(
-            rows=rows,
-            routes=await stamps(self._store),
-            paused=await self._paused(),
-            tombstones=await self._tombstones.find(uid for uid in rowless if uid is not None),
-        )
-
-    async def _paused(self) -> frozenset[UUID]:
-        rows = await self._store.database.fetch(
-            "SELECT uid FROM objects WHERE annotations->>%s = 'true'", PAUSED
-        )
-        return frozenset(row["uid"] for row in rows)
 
     async def _read_platform(self) -> Platform | None:
         try:
@@ -219,7 +213,7 @@ class Collector:
         if thing.uid is None:
             return False
         row = await self._store.project_one("Machine", thing.uid, **FIELDS)
-        if not thing.unwanted(row) or thing.uid in await self._paused():
+        if not await self._is_orphan(thing, row):
             return False
         match thing.kind:
             case "app":
@@ -237,27 +231,39 @@ class Collector:
             self._tell("Collected", f"{thing}: its row is gone")
         return removed
 
+    async def _is_orphan(self, thing: Thing, row: Row | None) -> bool:
+        """Whether a thing is one when read once more; any row may name an app that is shared."""
+        if thing.owner is None:
+            return thing.unwanted(row) and thing.uid not in await paused(self._store)
+        return thing in (await look_inside(self._store, [thing])).orphans([thing])
+
     async def _remove_app(self, thing: Thing) -> bool:
         found = await self._fly.get_app(thing.app, call=self._call)
         if found.organization != self._fly.org:
+            return False
+        if app_thing(self._installation, found) != thing:
             return False
         await self._fly.delete_app(thing.app, call=self._call)
         return True
 
     async def _remove_volume(self, thing: Thing, row: Row | None) -> bool:
-        """Only a volume that came after the recorded one is a leak: an older one may hold data."""
-        if row is None:
+        """A volume that nothing holds, and that no row may want."""
+        if row is None and thing.owner is None:
             return False
         found = await self._fly.get_volume(thing.app, thing.id, call=self._call)
-        recorded = await self._fly.get_volume(thing.app, row["volume"], call=self._call)
-        if names.uid_of_volume(found.name) != thing.uid:
+        if names.uid_of_volume(found.name) != thing.uid or found.attached_machine_id:
             return False
-        if found.attached_machine_id or found.created_at is None or recorded.created_at is None:
-            return False
-        if found.created_at <= recorded.created_at:
+        if row is not None and not await self._is_later(found, thing.app, row):
             return False
         await self._fly.delete_volume(thing.app, thing.id, call=self._call)
         return True
+
+    async def _is_later(self, volume: Volume, app: str, row: Row) -> bool:
+        """Only a volume that came after the recorded one is a leak: an older one may hold data."""
+        recorded = await self._fly.get_volume(app, row["volume"], call=self._call)
+        if volume.created_at is None or recorded.created_at is None:
+            return False
+        return volume.created_at > recorded.created_at
 
     async def _remove_machine(self, thing: Thing) -> bool:
         found = await self._fly.get_machine(thing.app, thing.id, call=self._call)
@@ -288,9 +294,9 @@ class Collector:
 
     async def _remove_ownerless(self) -> None:
         """Ask for the deletion of rows whose controlling owner is gone, unless they are paused."""
-        paused = await self._paused()
+        left_alone = await paused(self._store)
         for key, uid in await self._store.ownerless():
-            if uid in paused:
+            if uid in left_alone:
                 continue
             try:
                 await self._store.delete(

@@ -90,6 +90,7 @@ class Prober:
         """Whether a machine is ours and should answer; one that was seen down is not asked.
 
         Our request would have the proxy start it, before its backoff is over.
+        Nor is one without an address: a service is probed through its siblings, by others.
         """
         key = Key("Machine", row["namespace"], row["name"])
         if row["phase"] not in EXPECTED or not row["instance"] or not self._owns(key):

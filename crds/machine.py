@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from crds.compute import CheckedSize, MachineSize, Region
 from crds.meta import READY, REASON, Column, Model, Observed, Resource, Status
@@ -93,7 +93,7 @@ class MachineSpec(Model):
         image: The container image that it runs.
         region: Fly's code of the region where it runs.
         size: How many processors and how much memory it has.
-        volume: Its disk, if it has one.
+        volume: Its disk; when left out the usual one, and none for a service.
         port: The port on which the image answers.
         env: Variables of its environment; secrets have no place here.
         recreate: Whether another region means a new, empty machine or is refused.
@@ -112,6 +112,14 @@ class MachineSpec(Model):
     recreate: Recreate = "Never"
     restart_at: AwareDatetime | None = None
     service: ServiceSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _services_need_no_disk(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("service") is not None:
+            # No disk is a field that is left out, in JSON as it is kept.
+            return {"volume": None, **data}
+        return data
 
 
 class Intent(Observed):

@@ -9,15 +9,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from controller.edge import Edge, stamps
-from controller.orphans import FIELDS, Evidence, Thing, look_outside
+from controller.edge import Edge
+from controller.orphans import Evidence, Thing, look_inside, look_outside
 from controller.providers import Call, NotFound, Priority, ProviderError, aiohttp_transport
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import GONE_VOLUME_STATES, TERMINAL_STATES, Fly, FlyMachine, Volume
-from crds.annotations import PAUSED
 from crds.compute import MONTHLY_VOLUME_USD_PER_GB, MachineSize, monthly_cost_usd
 from crds.store import EventRecord, Store
-from crds.store.tombstones import Tombstones
 
 # What the collector and the reconcilers tell of things that were lost, found and removed.
 REASONS = (
@@ -145,7 +143,7 @@ async def _outside(store: Store, environ: Mapping[str, str]) -> tuple[list[Orpha
     async with connected(environ) as (fly, kv):
         edge = Edge(kv, store.clock, installation)
         outside = await look_outside(fly, edge, installation, CALL)
-        evidence = await _evidence(store, outside.things)
+        evidence = await look_inside(store, outside.things)
         orphans = [
             Orphan(
                 str(thing),
@@ -176,21 +174,6 @@ async def connected(environ: Mapping[str, str]) -> AsyncIterator[tuple[Fly, Work
             base_url=environ.get("CLOUDFLARE_API_URL") or "https://api.cloudflare.com/client/v4",
         )
         yield await stack.enter_async_context(fly), await stack.enter_async_context(kv)
-
-
-async def _evidence(store: Store, things: Sequence[Thing]) -> Evidence:
-    """What the database says, read after the lists, as the collector does."""
-    rows = {row["uid"]: row for row in await store.project("Machine", **FIELDS)}
-    paused = await store.database.fetch(
-        "SELECT uid FROM objects WHERE annotations->>%s = 'true'", PAUSED
-    )
-    rowless = {thing.uid for thing in things if thing.uid is not None and thing.uid not in rows}
-    return Evidence(
-        rows=rows,
-        routes=await stamps(store),
-        paused=frozenset(row["uid"] for row in paused),
-        tombstones=await Tombstones(store.database).find(rowless),
-    )
 
 
 def _verdict(thing: Thing, evidence: Evidence) -> str:
