@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from deploy.command import access, audit, leaks, planning, running, why, wishes
+from deploy.command import access, audit, fly_toml, leaks, planning, running, why, wishes
 
 app = typer.Typer(
     name="invoker",
@@ -13,7 +13,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for part in (running, access, why, planning, leaks, wishes, audit):
+for part in (running, access, why, planning, leaks, wishes, audit, fly_toml):
     part.add_to(app)
 
 
