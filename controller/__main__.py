@@ -21,9 +21,10 @@ from controller.machine.agent import AgentClient
 from controller.providers import Breaker, Gear, ProviderMetrics, aiohttp_transport
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from controller.providers.netlify import Netlify
 from controller.settings import Settings
 from controller.status_page import status_app
-from crds.credentials import MachineTokens
+from crds.credentials import Fingerprinter, MachineTokens
 from crds.logs import configure
 from crds.secrets import Cipher, Secrets
 from crds.settings import SettingsError
@@ -61,6 +62,17 @@ async def connected(
         agent = await stack.enter_async_context(
             AgentClient(aiohttp_transport(), gateway=settings.machine_gateway or "")
         )
+        netlify = None
+        if settings.netlify_token is not None:
+            netlify = await stack.enter_async_context(
+                Netlify(
+                    aiohttp_transport(),
+                    token=settings.netlify_token.get_secret_value(),
+                    base_url=settings.netlify_url,
+                    gear=Gear(breaker=Breaker(), metrics=metrics),
+                )
+            )
+        secrets = Secrets(store, cipher)
         yield Clouds(
             fly=fly,
             kv=kv,
@@ -68,7 +80,9 @@ async def connected(
             tokens=await MachineTokens.load(store, cipher),
             installation=settings.installation,
             agent_env=settings.agent_env,
-            secrets=Secrets(store, cipher),
+            secrets=secrets,
+            fingerprint=(await Fingerprinter.load(secrets)).of,
+            netlify=netlify,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from controller import mapping
 from controller.account import AccountReconciler
 from controller.collector import Collector
+from controller.devenv.reconciler import DevEnvReconciler
+from controller.devenv.tools import Tools as DevEnvTools
+from controller.devenv.watch import GatewayProber, Metrics, UsageWatch
 from controller.edge import Edge, EdgeWatch
 from controller.engine import (
     Controller,
@@ -45,6 +49,7 @@ from controller.platform import PlatformReconciler
 from controller.probes import Prober
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from controller.providers.netlify import Netlify
 from controller.route import RouteReconciler
 from controller.workspace import WorkspaceReconciler
 from crds.access import AccessTokens
@@ -86,7 +91,21 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Clouds:
-    """The outside world of a replica."""
+    """The outside world of a replica.
+
+    Attributes:
+        fly: The provider of machines.
+        kv: The edge's memory.
+        agent: How machines are reached.
+        tokens: The machines' credentials.
+        installation: Whose marks we put and heed.
+        agent_env: What every agent is told.
+        secrets: The table of secrets.
+        fingerprint: A keyed hash of a value that may stand in a row in place of it.
+        random: So many random bytes, fit for keys.
+        netlify: Where front ends are built, if a team's token is configured.
+        metrics: The provider's metrics, if they can be asked for.
+    """
 
     fly: Fly
     kv: WorkersKV
@@ -95,6 +114,10 @@ class Clouds:
     installation: str
     agent_env: Mapping[str, str]
     secrets: Secrets
+    fingerprint: Callable[[bytes], str]
+    random: Callable[[int], bytes] = os.urandom
+    netlify: Netlify | None = None
+    metrics: Metrics | None = None
 
 
 class Told:
@@ -155,6 +178,14 @@ class Replica:
         self.prober = Prober(
             store, clouds.agent, clouds.tokens, self.observer, self.shards.owns, self._wake
         )
+        self.gateways = GatewayProber(
+            store,
+            clouds.secrets,
+            clouds.agent,
+            clouds.fly.machine_url,
+            self.shards.owns,
+            self._wake,
+        )
         self.controllers = self._controllers(public_url)
         self.router = Router(self.controllers)
         self.watch = self._watch()
@@ -164,6 +195,8 @@ class Replica:
         self._leaks = None if told is None else told.leaks
         duties = [("collector", self._collect), ("compaction", self._compact)]
         duties += [] if told is None else [("fleet", told.fleet.run)]
+        if clouds.metrics is not None:
+            duties.append(("usage", UsageWatch(store, clouds.metrics).run))
         leaders = [
             Leader(duty, run, LeaseKeeper(store.leases, name, pace.timing, now), rng=rng)
             for duty, run in duties
@@ -176,6 +209,7 @@ class Replica:
                 self.recorder,
                 self.observer,
                 self.prober,
+                self.gateways,
                 EdgeWatch(self.edge, store, self._wake),
                 *self._resyncs(pace.resync),
                 *([] if told is None else [told.database]),
@@ -225,11 +259,24 @@ class Replica:
             ),
             self._controller("Account", AccountReconciler(store, recorder, self._wake)),
             self._controller("Workspace", WorkspaceReconciler(store, recorder, public_url)),
+            self._controller("DevEnv", DevEnvReconciler(store, recorder, self._devenv_tools())),
             self._controller("Machine", MachineReconciler(store, recorder, tools)),
             self._controller(
                 "Route", RouteReconciler(store, recorder, self.edge), workers=ROUTE_WORKERS
             ),
         ]
+
+    def _devenv_tools(self) -> DevEnvTools:
+        clouds = self._clouds
+        return DevEnvTools(
+            fly=clouds.fly,
+            secrets=clouds.secrets,
+            netlify=clouds.netlify,
+            installation=clouds.installation,
+            public_url=clouds.fly.machine_url,
+            random=clouds.random,
+            fingerprint=clouds.fingerprint,
+        )
 
     def _controller(
         self, name: str, reconciler: Reconciler, *, workers: int | None = None
@@ -254,6 +301,7 @@ class Replica:
         watch.map("Workspace", mapping.workspace_dependents)
         watch.map("Route", mapping.route_dependents)
         watch.map("Account", mapping.account_dependents)
+        watch.map("Account", self._wake_devenvs, predicate=wish_changed)
         watch.map("Platform", self._wake_workspaces, predicate=wish_changed)
         return watch
 
@@ -277,6 +325,15 @@ class Replica:
     def _wake_workspaces(self, _: WatchEvent) -> list[tuple[str, Key]]:
         """The platform's defaults and caps decide over every workspace; nobody waits for these."""
         self.watch.relist(lambda key: key.kind == "Workspace" and self.shards.owns(key))
+        return []
+
+    def _wake_devenvs(self, event: WatchEvent) -> list[tuple[str, Key]]:
+        """An account's state and quota decide over all its dev environments."""
+        self.watch.relist(
+            lambda key: (
+                (key.kind, key.namespace) == ("DevEnv", event.key.name) and self.shards.owns(key)
+            )
+        )
         return []
 
     def _keep_incident_current(self) -> None:

@@ -10,6 +10,7 @@ import anyio
 import structlog
 from psycopg import Error as DatabaseError
 
+from controller.engine import Grip
 from controller.machine.agent import AgentClient
 from controller.providers import Call, Priority, ProviderError
 from crds.clock import Clock
@@ -170,9 +171,12 @@ class Usage(Protocol):
     """
 
     @property
-    def cpu_percent(self) -> float: ...
+    def cpu_percent(self) -> float:
+        """As said above."""
+
     @property
-    def memory_mb(self) -> float: ...
+    def memory_mb(self) -> float:
+        """As said above."""
 
 
 class Metrics(Protocol):
@@ -200,7 +204,7 @@ class UsageWatch:
         self._metrics = metrics
         self._clock: Clock = store.clock
 
-    async def run(self) -> None:
+    async def run(self, _: Grip) -> None:
         """Ask every minute, for ever; an outage is waited out."""
         while True:
             try:

@@ -227,6 +227,7 @@ def _replica() -> CollectorRegistry:
             installation="docs",
             agent_env={},
             secrets=Secrets(store, Cipher([Fernet(Fernet.generate_key())])),
+            fingerprint=lambda value: value.hex(),
         ),
         name="docs",
         public_url=str,

@@ -11,12 +11,13 @@ from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from controller.settings import Settings
-from crds.credentials import HUB_KEYS, SYSTEM, MachineTokens
+from crds.credentials import FINGERPRINT_KEY, HUB_KEYS, SYSTEM, Fingerprinter, MachineTokens
 from crds.secrets import Cipher, SecretError, Secrets
 from crds.store import Store
 
 # Opens nothing: the agents of a plan are simulated.
 STAND_IN = MachineTokens({"1": b"of a plan"})
+STAND_IN_FINGERPRINTS = Fingerprinter(b"of a plan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Known:
         installation: Whose marks count; None when that is to be found out from the rows.
         tokens: Issues the machines' tokens.
         agent_env: What every machine's agent is told.
+        fingerprints: Stand in rows for what is secret.
         cipher: Decrypts secrets; one that fits none of them when the controller's is not known.
     """
 
@@ -36,6 +38,7 @@ class Known:
     installation: str | None = None
     tokens: MachineTokens = STAND_IN
     agent_env: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: Fingerprinter = STAND_IN_FINGERPRINTS
     cipher: Cipher = field(default_factory=lambda: Cipher([Fernet(Fernet.generate_key())]))
 
     @classmethod
@@ -50,14 +53,17 @@ class Known:
         try:
             settings = _settings(environ)
             cipher = Cipher.from_keys(settings.encryption_keys.get_secret_value())
-            held = await Secrets(store, cipher).get(SYSTEM, HUB_KEYS)
+            secrets = Secrets(store, cipher)
+            held = await secrets.get(SYSTEM, HUB_KEYS)
+            key = await secrets.get(SYSTEM, FINGERPRINT_KEY)
         except (ValidationError, SecretError):
             return cls(installation=installation)
         if held is None:
             return cls(installation=installation)
         keys = {key: base64.b64decode(value) for key, value in json.loads(held).items()}
         tokens = MachineTokens(keys)
-        return cls(True, settings.installation, tokens, settings.agent_env, cipher)
+        prints = STAND_IN_FINGERPRINTS if key is None else Fingerprinter(key)
+        return cls(True, settings.installation, tokens, settings.agent_env, prints, cipher)
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

@@ -195,6 +195,7 @@ class Stage:
             installation=self._installation,
             agent_env=self._known.agent_env,
             secrets=Secrets(self.store, self._known.cipher),
+            fingerprint=self._known.fingerprints.of,
         )
 
     def _tools(self, clouds: Clouds) -> Tools:

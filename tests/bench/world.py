@@ -132,6 +132,7 @@ class World:
             installation=INSTALLATION,
             agent_env=AGENT_ENV,
             secrets=None,  # type: ignore[arg-type]  # no machine here has any
+            fingerprint=lambda value: value.hex(),
         )
 
     @asynccontextmanager

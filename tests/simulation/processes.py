@@ -18,7 +18,7 @@ from controller.machine.agent import AgentClient
 from controller.providers import Gear
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
-from crds.credentials import MachineTokens
+from crds.credentials import Fingerprinter, MachineTokens
 from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import Database, Pool
@@ -144,6 +144,8 @@ class Processes:
             installation=INSTALLATION,
             agent_env={"INVOKER_API_URL": "https://api.example.com"},
             secrets=self.secrets,
+            fingerprint=Fingerprinter(HUB_KEY).of,
+            random=_random(0).randbytes,
         )
 
     async def stop(self) -> None:
