@@ -12,7 +12,7 @@ import pytest
 from controller.machine import names
 from crds.errors import ConflictError
 from crds.machine import Machine, MachineSpec, SecretRef, ServiceSpec, VolumeSpec
-from crds.meta import ObjectMeta
+from crds.meta import Key, ObjectMeta
 from tests.simulation.invariants import GONE
 from tests.simulation.processes import INSTALLATION, USER
 from tests.simulation.sweep import quiet
@@ -101,7 +101,7 @@ async def until_gone(here: World, name: str = "pg") -> None:
     await here.store.delete(Machine, name, USER)
 
     async def holds() -> bool:
-        return await here.store.find(Machine, name, USER) is None
+        return await here.store.find_row(Key("Machine", USER, name)) is None
 
     await here.until(holds, f"{name} gone")
 
