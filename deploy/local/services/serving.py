@@ -48,6 +48,7 @@ async def _serve(app: ASGIApp, port: int, close: Callable[[], Awaitable[None]] |
             port=port,
             loop="asyncio",
             lifespan="off",
+            ws="none",
             access_log=False,
             server_header=False,
             log_config=None,
