@@ -37,6 +37,8 @@ while True:
         peer.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\n"
                      b"Upgrade: websocket\\r\\n\\r\\n")
         peer.sendall(b"echo:" + peer.recv(100))
+    elif b" /metrics " in data:
+        peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\nserved 7\\n")
     elif b" /missing " in data:
         peer.sendall(b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\n\\r\\n")
     else:
@@ -156,6 +158,21 @@ async def test_checks_really_ask_the_process(fly: Fly) -> None:
     assert ["Success", "GET /: 200 OK", "GET /missing: 404 Not Found"] == [
         check["output"] for check in found
     ]
+
+
+async def test_a_process_is_scraped_and_measured(fly: Fly) -> None:
+    """Its own metrics and what it uses are found by a query; slow: starts processes."""
+    machine_id = await fly.started(config=config(metrics={"port": 8080, "path": "/metrics"}))
+    await fly.client.get("http://alpha.fly.dev/")
+    url = "https://api.fly.io/prometheus/invoker/api/v1/query"
+    answers = [
+        (await fly.client.get(url, params={"query": query})).json()["data"]["result"]
+        for query in ("served", "fly_instance_memory_mem_total - fly_instance_memory_mem_available")
+    ]
+    served, used = ({entry["metric"]["instance"]: entry["value"][1]} for (entry,) in answers)
+
+    assert {machine_id: "7"} == served
+    assert float(used[machine_id]) > 1_000_000
 
 
 async def _upgrade(port: int) -> bytes:

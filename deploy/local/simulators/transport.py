@@ -13,6 +13,7 @@ from deploy.local.simulators.kv import KV, KVRest
 from deploy.local.simulators.wire import Call, Handler
 
 FLY_HOST = "api.machines.dev"
+FLY_METRICS_HOST = "api.fly.io"
 CLOUDFLARE_HOST = "api.cloudflare.com"
 AUTH_HOST = "invoker.supabase.co"
 
@@ -20,12 +21,13 @@ AUTH_HOST = "invoker.supabase.co"
 class SimulatorTransport(httpx.AsyncBaseTransport):
     """Dispatches by host.
 
-    `api.machines.dev` is the Machines API, `*.fly.dev` and `*.flycast` the proxy,
-    `api.cloudflare.com` Workers KV, and `*.supabase.co` Supabase Auth.
+    `api.machines.dev` is the Machines API, `api.fly.io/prometheus` its metrics,
+    `*.fly.dev` and `*.flycast` the proxy, `api.cloudflare.com` Workers KV,
+    and `*.supabase.co` Supabase Auth.
 
     Args:
-        fly: the cloud behind the first two.
-        kv: the store behind the third.
+        fly: the cloud behind the first three.
+        kv: the store behind the next.
         auth: the users behind the last.
         hosts: handlers of further hosts, or instead of these.
     """
@@ -41,7 +43,7 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
         self.hosts: dict[str, Handler] = {}
         self.proxy = FlyProxy(fly) if fly else None
         if fly:
-            self.hosts[FLY_HOST] = FlyAPI(fly)
+            self.hosts[FLY_HOST] = self.hosts[FLY_METRICS_HOST] = FlyAPI(fly)
         if kv:
             self.hosts[CLOUDFLARE_HOST] = KVRest(kv)
         self._auth = AuthAPI(auth) if auth else None

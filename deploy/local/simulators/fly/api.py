@@ -256,6 +256,12 @@ class FlyAPI:
         on, c = self._on, self.cloud
         on("GET", "/v1/tokens/current", "tokens.current", lambda _: c.get_token())
         on("GET", "/v1/platform/regions", "platform.regions", lambda _: c.list_regions())
+        on(
+            "GET",
+            "/prometheus/{org_slug}/api/v1/query",
+            "metrics.query",
+            lambda q: c.query_metrics(q.params["org_slug"], q.first("query")),
+        )
         org = "/v1/orgs/{org_slug}"
         on(
             "GET",

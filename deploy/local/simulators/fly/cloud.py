@@ -6,6 +6,7 @@ from deploy.local.simulators.fly.apps import Apps
 from deploy.local.simulators.fly.execs import Execs
 from deploy.local.simulators.fly.lists import Lists
 from deploy.local.simulators.fly.machines import Machines
+from deploy.local.simulators.fly.prometheus import Prometheus
 from deploy.local.simulators.fly.saved import Saved
 from deploy.local.simulators.fly.state import REGIONS, TERMINAL, FlyError, Machine
 from deploy.local.simulators.fly.volumes import Volumes
@@ -14,7 +15,7 @@ from deploy.local.simulators.wire import Call, Endpointed
 _FLY_REQUEST_REGION = "iad"
 
 
-class FlyCloud(Apps, Saved, Volumes, Machines, Execs, Lists):
+class FlyCloud(Apps, Saved, Volumes, Machines, Execs, Prometheus, Lists):
     """One Fly organization and its neighbours; see `CloudCore` for arguments and switches."""
 
     def __init__(self, **options: Any) -> None:

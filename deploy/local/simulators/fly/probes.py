@@ -8,6 +8,7 @@ import httpx
 from deploy.local.simulators.fly.checks import seconds
 
 _TIMEOUT_SECONDS = 2.0  # the example of the specification
+_SCRAPE_SECONDS = 5.0
 _ONCE = httpx.Limits(max_keepalive_connections=0)
 _PASSING = range(200, 300)
 
@@ -39,6 +40,16 @@ async def probe(client: httpx.AsyncClient, host: str, port: int, check: dict[str
             return await kind(client, host, port, check)
     except TimeoutError:
         return False, f"no answer within {within:g}s"
+
+
+async def scraped(client: httpx.AsyncClient, host: str, port: int, path: str) -> str:
+    """Return a process's own metrics, empty when it does not answer well in time."""
+    try:
+        async with asyncio.timeout(_SCRAPE_SECONDS):
+            answer = await client.get(f"http://{host}:{port}{path}")
+    except (TimeoutError, httpx.TransportError):
+        return ""
+    return answer.text if answer.status_code in _PASSING else ""
 
 
 async def _tcp(client: httpx.AsyncClient, host: str, port: int, check: dict[str, Any]) -> Finding:

@@ -25,10 +25,11 @@ from deploy.local.simulators.fly.groups import (
     told,
 )
 from deploy.local.simulators.fly.guest import Guest, Names, as_written
-from deploy.local.simulators.fly.probes import Finding, probe, prober
+from deploy.local.simulators.fly.probes import Finding, probe, prober, scraped
 from deploy.local.simulators.fly.programs import local_command, shell_environment
 from deploy.local.simulators.fly.runtime import NOT_FOUND, ExitCallback
 from deploy.local.simulators.fly.state import Machine
+from deploy.local.simulators.fly.usage import Usage, usages
 
 _KILL_SECONDS = 5.0  # Fly's default between the signal and SIGKILL
 _START_FIELD = 19  # of /proc/<pid>/stat, counted behind the command's closing parenthesis
@@ -98,8 +99,9 @@ class ProcessRuntime:
             file.unlink(missing_ok=True)
         # What commands left behind has no PID file.
         for pid in told("FLY_SIM_ROOT", self.roots):
-            signal_one(pid, signal.SIGKILL)
-            ended.append(pid)
+            if pid not in ended:
+                signal_one(pid, signal.SIGKILL)
+                ended.append(pid)
         return ended
 
     async def boot(self, machine: Machine) -> None:
@@ -140,6 +142,18 @@ class ProcessRuntime:
         await asyncio.gather(*(self.stop(r.guest.machine) for r in list(self._running.values())))
         for client in filter(None, (self._client, self._prober)):
             await client.aclose()
+
+    async def metrics(self, machine: Machine, path: str) -> str:
+        """Ask the process; nothing comes from one that does not answer well and soon."""
+        address = self.address(machine.id)
+        if address is None:
+            return ""
+        self._prober = self._prober or prober()
+        return await scraped(self._prober, *address, path)
+
+    def usages(self) -> dict[str, Usage]:
+        """Read what the machines' processes and their descendants use."""
+        return usages({key: running.process.pid for key, running in self._running.items()})
 
     async def exec(
         self, machine: Machine, command: list[str], stdin: str, within: float

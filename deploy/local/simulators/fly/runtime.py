@@ -10,6 +10,7 @@ import httpx
 from deploy.local.simulators.clock import Now, rfc3339
 from deploy.local.simulators.fly.probes import Finding
 from deploy.local.simulators.fly.state import Machine
+from deploy.local.simulators.fly.usage import Usage
 
 ExitCallback = Callable[[str, int], None]
 ForkCallback = Callable[[str, str], None]
@@ -67,6 +68,12 @@ class MachineRuntime(Protocol):
     async def discard(self, volume_id: str) -> None:
         """Delete what was on a volume."""
 
+    async def metrics(self, machine: Machine, path: str) -> str:
+        """Return the metrics that the machine tells about itself, empty if it tells none."""
+
+    def usages(self) -> dict[str, Usage]:
+        """Return what machines use by their IDs, as far as that can be known."""
+
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return where the machine listens, None if it does not."""
 
@@ -80,12 +87,18 @@ class InlineMachine:
         healthy: whether its health endpoints say so.
         booted_at: unix seconds.
         last_activity_at: unix seconds of the owner's last request.
+        cpu_percent: of one processor, since it was booted.
+        memory_mb: what it uses.
+        metrics: what it tells about itself, in Prometheus' text format.
     """
 
     running: bool = False
     healthy: bool = True
     booted_at: float = 0
     last_activity_at: float = 0
+    cpu_percent: float = 1.0
+    memory_mb: float = 64.0
+    metrics: str = ""
 
 
 class InlineRuntime:
@@ -155,6 +168,23 @@ class InlineRuntime:
 
     async def discard(self, volume_id: str) -> None:
         """Do nothing: nothing is kept."""
+
+    async def metrics(self, machine: Machine, path: str) -> str:
+        """Return what a test has set."""
+        del path
+        inline = self.machine(machine.id)
+        return inline.metrics if inline.running else ""
+
+    def usages(self) -> dict[str, Usage]:
+        """Return what a test has set."""
+        now = self.now()
+        return {
+            machine_id: Usage(
+                (now - inline.booted_at) * inline.cpu_percent / 100, inline.memory_mb * 1024**2
+            )
+            for machine_id, inline in self.machines.items()
+            if inline.running
+        }
 
     def address(self, machine_id: str) -> tuple[str, int] | None:
         """Return None: it listens nowhere."""
