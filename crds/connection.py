@@ -35,6 +35,8 @@ class Keys:
         anon_key: A token with the role `anon`, for front ends.
         service_role_key: A token with the role `service_role`, which passes row-level security by.
         probe_key: Opens nothing but the health routes of the gateway.
+        vault_key: Encrypts what the database's Vault holds, in hexadecimal; the one key that is
+            never replaced, because nothing could be read any more.
         made_at: When they were made.
     """
 
@@ -43,6 +45,7 @@ class Keys:
     anon_key: str = field(repr=False)
     service_role_key: str = field(repr=False)
     probe_key: str = field(repr=False)
+    vault_key: str = field(repr=False)
     made_at: datetime
 
     def to_bytes(self) -> bytes:
@@ -70,6 +73,8 @@ class ConnectionInfo:
     supabase_service_role_key: str | None = field(default=None, repr=False)
     db_password: str | None = field(default=None, repr=False)
     db_connection_string: str | None = field(default=None, repr=False)
+    studio_user: str | None = field(default=None, repr=False)
+    studio_password: str | None = field(default=None, repr=False)
 
     def to_bytes(self) -> bytes:
         """As kept, before encryption; equal ones are the same bytes."""

@@ -24,18 +24,28 @@ LIFETIME: Final = timedelta(days=3650)
 PASSWORD_BYTES: Final = 24
 JWT_SECRET_BYTES: Final = 48
 PROBE_KEY_BYTES: Final = 32
+# As pgsodium wants its root key.
+VAULT_KEY_BYTES: Final = 32
 
 DATABASE: Final = "postgres"
+DASHBOARD_USER: Final = "supabase"
 DASHBOARD_LABEL: Final = b"studio dashboard password"
 
 
-def make_keys(spec: DevEnvSpec, now: datetime, random: Callable[[int], bytes]) -> Keys:
+def make_keys(
+    spec: DevEnvSpec,
+    now: datetime,
+    random: Callable[[int], bytes],
+    *,
+    vault_key: str | None = None,
+) -> Keys:
     """Make all keys.
 
     Args:
         spec: Whose they are.
         now: When the tokens begin to hold; they hold for ten years.
         random: So many random bytes, from a source fit for keys.
+        vault_key: The one that stays, where there are keys already.
     """
     jwt_secret = _text(random(JWT_SECRET_BYTES))
     return Keys(
@@ -44,6 +54,7 @@ def make_keys(spec: DevEnvSpec, now: datetime, random: Callable[[int], bytes]) -
         anon_key=_token("anon", spec, now, jwt_secret),
         service_role_key=_token("service_role", spec, now, jwt_secret),
         probe_key=_text(random(PROBE_KEY_BYTES)),
+        vault_key=vault_key or random(VAULT_KEY_BYTES).hex(),
         made_at=now,
     )
 
@@ -83,7 +94,7 @@ async def ensure_keys(
     # A moment to come replaces nothing yet: what was made now would be older than it again.
     if replace_before is None or not keys.made_at < replace_before <= now:
         return keys
-    new = make_keys(spec, now, random).to_bytes()
+    new = make_keys(spec, now, random, vault_key=keys.vault_key).to_bytes()
     return Keys.from_bytes(await secrets.replace(namespace, name, held, new))
 
 
@@ -115,6 +126,8 @@ def connection_of(
         supabase_service_role_key=keys.service_role_key,
         db_password=keys.db_password,
         db_connection_string=database_url(spec, "postgres", keys),
+        studio_user=DASHBOARD_USER if spec.studio else None,
+        studio_password=dashboard_password(keys) if spec.studio else None,
     )
 
 

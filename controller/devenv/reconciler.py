@@ -205,10 +205,14 @@ def _soonest(scope: DevEnvScope, wait: Wait | None) -> float | None:
     """Seconds until something is due although nothing changes; None when nothing is."""
     status = scope.object.status
     seconds = [] if wait is None or wait.seconds is None else [wait.seconds]
-    due = [status.idle_at] if status.stopped_for is None else []
+    spec = scope.object.spec
+    # A moment that is wished for brings new keys or another start when it comes.
+    due = [m for m in (spec.rotate_at, spec.restart_at) if m is not None and m > scope.now]
+    if status.stopped_for is None and status.idle_at is not None:
+        due.append(status.idle_at)
     if status.phase == "Running" and status.rls is not None and status.rls.checked_at is not None:
         due.append(status.rls.checked_at + INSPECT_EVERY)
-    seconds += [_until(scope, moment) for moment in due if moment is not None]
+    seconds += [_until(scope, moment) for moment in due]
     return min(seconds, default=None)
 
 

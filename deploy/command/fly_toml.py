@@ -78,7 +78,7 @@ def documents(devenv: DevEnv) -> dict[str, str]:
     from crds.connection import Keys  # noqa: PLC0415 - see above
 
     # The names of secret variables do not depend on what is in them.
-    keys = Keys("", "", "", "", "", made_at=datetime.fromtimestamp(0, UTC))
+    keys = Keys("", "", "", "", "", "", made_at=datetime.fromtimestamp(0, UTC))
     texts = {}
     for service in devenv.spec.services:
         rendered = render(

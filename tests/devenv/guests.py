@@ -24,6 +24,7 @@ KEYS = Keys(
     anon_key="an-anon-key",
     service_role_key="a-service-role-key",
     probe_key="a-probe-key",
+    vault_key="0f" * 32,
     made_at=datetime(2024, 2, 9, tzinfo=UTC),
 )
 

@@ -153,3 +153,12 @@ async def test_an_environment_without_studio_tells_no_address_of_it() -> None:
         connection_of(spec, make_keys(spec, NOW, os.urandom), public_url, partial=True).studio_url
         is None
     )
+
+
+async def test_what_was_encrypted_stays_readable(secrets: Secrets) -> None:
+    """New keys leave alone the one with which the database's Vault was encrypted."""
+    first = await ensured(secrets, NOW)
+    second = await ensured(secrets, LATER, before=LATER)
+
+    assert first.jwt_secret != second.jwt_secret
+    assert first.vault_key == second.vault_key

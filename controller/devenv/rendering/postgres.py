@@ -6,9 +6,10 @@ The image expects two things of its disk that a volume does not give:
 
 - `initdb` refuses a directory that is not empty, and the root of a volume holds `lost+found`:
   the data is one level below, and `postgresql.conf`, which names its directory, is overruled.
-- The key of pgsodium, with which Vault encrypts, lies in `/etc/postgresql-custom`, and a machine's
-  own disk begins anew with every start: what was encrypted before could never be read again.
-  Therefore a link leads from there to the volume.
+- The key of pgsodium, with which Vault encrypts, lies in `/etc/postgresql-custom` and is drawn at
+  the first start; a machine's own disk begins anew with every start, and what was encrypted before
+  could never be read again, nor what another region's database restored.
+  Therefore it is one of the environment's keys, and is put there before the server starts.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from controller.devenv.rendered import Rendered
 from controller.devenv.rendering.facts import Facts
 
 VOLUME: Final = "/var/lib/postgresql/data"
+VAULT_KEY: Final = "/etc/postgresql-custom/pgsodium_root.key"
 START: Final = f"""\
 set -eu
-install -d -o postgres -g postgres -m 0700 {VOLUME}/custom
-ln -sfn {VOLUME}/custom/pgsodium_root.key /etc/postgresql-custom/pgsodium_root.key
+install -o postgres -g postgres -m 0600 /dev/null {VAULT_KEY}
+printf %s "$PGSODIUM_ROOT_KEY" > {VAULT_KEY}
+unset PGSODIUM_ROOT_KEY
 exec docker-entrypoint.sh postgres -D /etc/postgresql -c data_directory="$PGDATA"
 """
 
@@ -32,7 +35,10 @@ def render(facts: Facts) -> Rendered:
     """What PostgreSQL is told; SIGINT asks it for a fast shutdown, as its image does."""
     return Rendered(
         env={"POSTGRES_DB": DATABASE, "PGDATA": f"{VOLUME}/pgdata"},
-        secrets={"POSTGRES_PASSWORD": facts.keys.db_password},
+        secrets={
+            "POSTGRES_PASSWORD": facts.keys.db_password,
+            "PGSODIUM_ROOT_KEY": facts.keys.vault_key,
+        },
         check="tcp",
         volume_path=VOLUME,
         command=["bash", "-c", START],

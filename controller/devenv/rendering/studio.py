@@ -14,14 +14,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from controller.devenv.keys import dashboard_password
+from controller.devenv.keys import DASHBOARD_USER, dashboard_password
 from controller.devenv.rendered import Rendered
 from controller.devenv.rendering.facts import Facts
 from crds.devenv import PORTS
 
 # What the image's own health check asks for.
 HEALTH: Final = "/api/profile"
-USER: Final = "supabase"
 GATE: Final = "/invoker/studio_gate.js"
 # Where the image has its program, before and after Studio moved into `apps`.
 PROGRAMS: Final = ("studio/server.js", "apps/studio/server.js")
@@ -33,7 +32,7 @@ def render(facts: Facts) -> Rendered:
         env={
             "PORT": str(PORTS["studio"]),
             "STUDIO_GATE_OPEN_PATH": HEALTH,
-            "DASHBOARD_USERNAME": USER,
+            "DASHBOARD_USERNAME": DASHBOARD_USER,
             "DEFAULT_ORGANIZATION_NAME": facts.spec.client,
             "DEFAULT_PROJECT_NAME": facts.spec.app,
             "SUPABASE_URL": facts.inside("kong"),
