@@ -163,6 +163,21 @@ def test_dump_of_one_is_restored_into_another(cluster: Cluster, template: Path) 
     assert (0, "7\n") == (restored.returncode, done.stdout)
 
 
+def test_first_start_that_was_broken_off(template: Path) -> None:
+    """A first start that did not come to its end is gone through again."""
+    with volume() as data:
+        with Cluster(data, template=template):
+            pass
+        (data / "begun").unlink()
+        with (
+            Cluster(data, password=PASSWORD, extra_database="app", template=template) as again,
+            psycopg.connect(again.url("app")) as connection,
+        ):
+            found = connection.execute("select rolpassword is not null from pg_authid").fetchall()
+
+    assert 2 == found.count((True,))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("user", [None, NOBODY])
 def test_life_of_the_process(user: int | None, template: Path) -> None:

@@ -199,7 +199,9 @@ class Cluster(EmbeddedPostgres):
     def _run(self, script: Path) -> None:
         done = subprocess.run(  # noqa: S603 - our own binary
             [
+                # Terse: a message with the line that was wrong may show a password.
                 *(str(BINARIES / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"),
+                *("-v", "VERBOSITY=terse"),
                 *("-f", str(script), self.url(self._extra_database)),
             ],
             stdin=subprocess.DEVNULL,
