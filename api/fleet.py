@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from weakref import WeakKeyDictionary
+
 from api.problems import Problem
 from crds.fleet import Tally
 from crds.platform import PLATFORM, Platform
 from crds.store import Store
+from crds.store.database import Database
 
 RETRY_AFTER_SECONDS = 300
+_admissions: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
+
+
+def admissions(store: Store) -> asyncio.Lock:
+    """Admissions of one process go one by one, so that the last place is not given away twice."""
+    return _admissions.setdefault(store.database, asyncio.Lock())
 
 
 async def platform_of(store: Store) -> Platform:

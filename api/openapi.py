@@ -16,7 +16,7 @@ from api.problems import MEDIA_TYPE
 from crds.names import SUBDOMAIN
 
 # Of the interface, not of the program behind it: grows when an answer or a body changes.
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 REF: Final = "#/components/schemas/{model}"
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "format": "uuid"},
@@ -30,6 +30,11 @@ SECURITY_SCHEMES: Final = {
         "description": "A Supabase access token.",
     },
     "machine": {"type": "http", "scheme": "bearer", "description": "A machine's own token."},
+    "agent": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of ours, a Supabase access token, or another issuer's.",
+    },
     "edge": {
         "type": "http",
         "scheme": "bearer",
@@ -76,10 +81,26 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": PARAMETERS[name]}
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
+    if operation.query is not None:
+        found += _query(operation.query)
     if operation.wishes:
         schema = {"type": "string", "minLength": 1, "maxLength": 255}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": schema})
     return found
+
+
+def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = model.model_json_schema(ref_template=REF)
+    required = schema.get("required", [])
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "schema": PARAMETERS.get(name, part),
+        }
+        for name, part in schema["properties"].items()
+    ]
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
@@ -91,7 +112,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     refusals = {*operation.problems, 500, 503}
     if operation.body is not None:
         refusals |= set(BODY_PROBLEMS)
-    if operation.credential in ("user", "machine"):
+    if operation.credential in ("user", "machine", "agent"):
         refusals |= {401, 403}
     for status in sorted(refusals - operation.answers.keys()):
         answers[str(status)] = {

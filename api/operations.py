@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, Literal
 
 from starlette.requests import Request
@@ -11,9 +12,11 @@ from starlette.responses import Response
 
 from api import models
 from api.routes import auth, health, hub, machines, routing, vm
+from api.silo import models as silo_models
+from api.silo import routes as silo
 
 Handler = Callable[[Request], Awaitable[Response]]
-Credential = Literal["user", "machine", "edge"]
+Credential = Literal["user", "machine", "edge", "agent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Operation:
     Attributes:
         credential: Whose token it takes; None: nobody's.
         body: What it reads.
+        query: What it reads of the address, behind the question mark.
         body_optional: Whether no body at all will do.
         answers: What it answers when all is well, by status; None: an answer without JSON.
         problems: The statuses of its refusals, beside those that every operation has.
@@ -34,13 +38,14 @@ class Operation:
     credential: Credential | None = None
     body: type[models.Body] | None = None
     body_optional: bool = False
+    query: type[models.Body] | None = None
     answers: dict[int, type[models.Answer] | None] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
 
     @property
     def wishes(self) -> bool:
         """Whether it takes an `Idempotency-Key`."""
-        return self.path.startswith("/api/vm") and self.method != "GET"
+        return HTTPStatus.ACCEPTED in self.answers
 
     @property
     def summary(self) -> str:
@@ -157,6 +162,51 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         body=models.Heartbeat,
         answers={200: models.HeartbeatAnswer},
         problems=(404,),
+    ),
+    Operation(
+        "POST",
+        "/start-silo",
+        silo.start_silo,
+        "agent",
+        body=silo_models.StartSilo,
+        answers={202: silo_models.SiloWish},
+        problems=(400, 404, 409),
+    ),
+    Operation(
+        "POST",
+        "/stop-silo",
+        silo.stop_silo,
+        "agent",
+        body=silo_models.NamedSilo,
+        answers={202: silo_models.SiloWish},
+        problems=(400, 404, 409),
+    ),
+    Operation(
+        "POST",
+        "/rotate-keys",
+        silo.rotate_keys,
+        "agent",
+        body=silo_models.NamedSilo,
+        answers={202: silo_models.SiloWish},
+        problems=(400, 404, 409),
+    ),
+    Operation(
+        "GET",
+        "/silo-status",
+        silo.silo_status,
+        "agent",
+        query=silo_models.NamedSilo,
+        answers={200: silo_models.SiloStatus},
+        problems=(404, 409, 422),
+    ),
+    Operation(
+        "GET",
+        "/app-context",
+        silo.app_context,
+        "agent",
+        query=silo_models.NamedSilo,
+        answers={200: silo_models.AppContext},
+        problems=(404, 409, 422),
     ),
     Operation("GET", "/health", health.health, answers={200: models.Health}),
     Operation("GET", "/ready", health.ready, answers={200: models.Ready, 503: models.Ready}),

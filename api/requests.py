@@ -10,11 +10,12 @@ import structlog
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from api.access import Identity, UnauthenticatedError
 from api.accounts import Person
 from api.context import Api, api_of
 from api.models import Body
 from api.observe import request_id
-from api.problems import Problem, invalid_body, unauthenticated
+from api.problems import Problem, invalid, invalid_body, unauthenticated
 from api.tokens import InvalidTokenError
 from crds.account import Account
 from crds.store import Actor, Store
@@ -75,6 +76,40 @@ def _too_large() -> Problem:
         f"The body must have at most {MAX_BODY_BYTES} bytes.",
         headers={"Connection": "close"},
     )
+
+
+def read_query(request: Request, model: type[B]) -> B:
+    """The request's query parameters.
+
+    Args:
+        request: The request.
+        model: What they must look like; all of them are texts.
+
+    Raises:
+        Problem: One breaks a rule, is unknown, or is given twice (422).
+    """
+    given = request.query_params.multi_items()
+    names = [name for name, _ in given]
+    if twice := {name for name in names if names.count(name) > 1 and name in model.model_fields}:
+        raise invalid([(name, "must be given once") for name in sorted(twice)])
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+async def identified(request: Request) -> Identity:
+    """Whoever shows a token of any kind: ours, Supabase's, or another issuer's.
+
+    Raises:
+        Problem: There is none, it proves nothing, or it was revoked.
+    """
+    try:
+        identity = await api_of(request).authenticator.identify(bearer(request))
+    except UnauthenticatedError as error:
+        raise unauthenticated(str(error)) from None
+    structlog.contextvars.bind_contextvars(subject=identity.subject)
+    return identity
 
 
 def check_idempotency_key(request: Request) -> None:

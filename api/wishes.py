@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from api.accounts import NameTakenError, Person, claim, claim_any, ensure_account, suggest
-from api.fleet import check_caps, platform_of
+from api.fleet import admissions, check_caps, platform_of
 from api.problems import Problem
 from api.rows import revise, stamped
 from crds.account import Account
@@ -18,14 +16,10 @@ from crds.errors import AlreadyExistsError, NotFoundError
 from crds.fleet import one, tally
 from crds.machine import Machine
 from crds.store import Store
-from crds.store.database import Database
 from crds.workspace import WORKSPACE, Workspace, WorkspaceSpec
 
 # A repeated wish to wake within this time is the same wish.
 SAME_WAKE: Final = timedelta(seconds=10)
-
-# Admissions of one process go one by one, so that the last place is not given away twice.
-_admissions: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def start(store: Store, person: Person, subdomain: str | None) -> Workspace:
@@ -136,7 +130,7 @@ async def _create(store: Store, account: Account, subdomain: str) -> Workspace:
     workspace = Workspace(
         metadata=stamped(WORKSPACE, name), spec=WorkspaceSpec(subdomain=subdomain)
     )
-    async with _admissions.setdefault(store.database, asyncio.Lock()):
+    async with admissions(store):
         platform = await platform_of(store)
         fleet = await tally(store, platform.spec)
         if await store.find(Workspace, WORKSPACE, name) is None:

@@ -12,6 +12,8 @@ from crds.meta import Model
 REGIONS = frozenset(
     "ams arn bom cdg dfw ewr fra gru iad jnb lax lhr nrt ord sin sjc syd yyz".split()
 )
+# Regions that Fly once offered, and what is on offer nearest to them.
+NEAREST = {"yul": "yyz", "sea": "sjc", "sfo": "sjc"}
 MEMORY_STEP_MB = 256
 MAX_MEMORY_PER_CPU_MB = {"shared": 2048, "performance": 8192}
 MIN_MEMORY_PER_CPU_MB = {"shared": 256, "performance": 2048}
@@ -22,9 +24,18 @@ MONTHLY_EXTRA_MEMORY_USD_PER_GB = 5.0
 MONTHLY_VOLUME_USD_PER_GB = 0.15
 
 
+def region_problem(value: str) -> str | None:
+    """Say why nothing can run in a region, and what to take in its place; None when it can."""
+    if value in REGIONS:
+        return None
+    rule = f"must be one of {', '.join(sorted(REGIONS))}"
+    nearest = NEAREST.get(value)
+    return f"{rule}; Fly no longer offers {value}, take {nearest}" if nearest else rule
+
+
 def _known_region(value: str) -> str:
-    if value not in REGIONS:
-        raise ValueError(f"must be one of {', '.join(sorted(REGIONS))}")
+    if problem := region_problem(value):
+        raise ValueError(problem)
     return value
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from crds.compute import (
     MONTHLY_VOLUME_USD_PER_GB,
@@ -62,6 +70,19 @@ MONTHLY_WORKING_HOURS = 240.0
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$")]
 
 
+# Shorter, and starting would take a good part of it.
+MIN_AUTO_STOP_MINUTES = 5
+
+
+def _none_is_never(minutes: int | None) -> int | None:
+    if minutes is not None and 0 < minutes < MIN_AUTO_STOP_MINUTES:
+        raise ValueError(f"must be {MIN_AUTO_STOP_MINUTES} to 1440, or 0 for never")
+    return minutes or None
+
+
+AutoStopMinutes = Annotated[int | None, Field(ge=0, le=1440), AfterValidator(_none_is_never)]
+
+
 class NetlifySpec(Model):
     """The front end that is built with this environment's address and public key.
 
@@ -93,7 +114,7 @@ class DevEnvSpec(Model):
         volume_gb: The size of the database's disk in GB; a disk never shrinks.
         storage_gb: The size of the disk for files in GB; a disk never shrinks.
         rls_mode: How far row-level security holds in the database.
-        auto_stop_minutes: After so many minutes without traffic it is stopped; never when None.
+        auto_stop_minutes: After so many minutes without traffic it is stopped; 0 is never.
         netlify: The front end that is told its address and public key.
         preview_url: Where that front end is seen.
         wake_at: When somebody last asked for it to run: counts as traffic.
@@ -115,7 +136,7 @@ class DevEnvSpec(Model):
     volume_gb: int = Field(default=40, ge=1, le=500)
     storage_gb: int = Field(default=10, ge=1, le=500)
     rls_mode: RlsMode = "production"
-    auto_stop_minutes: int | None = Field(default=30, ge=5, le=1440)
+    auto_stop_minutes: AutoStopMinutes = 30
     netlify: NetlifySpec | None = None
     preview_url: str | None = Field(default=None, max_length=300, pattern=r"^https?://[^\s]+$")
     wake_at: AwareDatetime | None = None
@@ -129,6 +150,16 @@ class DevEnvSpec(Model):
         if any(not 1 <= len(image) <= 512 for image in images.values()):  # noqa: PLR2004 - as Machine's image
             raise ValueError("an image must have 1 to 512 characters")
         return images
+
+    @model_serializer(mode="wrap")
+    def _say_never(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """What is None is not stored, and comes back as the default: in JSON never is 0."""
+        data: dict[str, Any] = handler(self)
+        if info.mode == "json" and self.auto_stop_minutes is None:
+            data["autoStopMinutes" if info.by_alias else "auto_stop_minutes"] = 0
+        return data
 
     @property
     def services(self) -> tuple[Service, ...]:

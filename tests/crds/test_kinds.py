@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crds.compute import MachineSize, monthly_cost_usd
+from crds.devenv import DevEnv
 from crds.errors import InvalidError
 from crds.machine import Machine
 from crds.meta import ObjectMeta, Status
@@ -62,6 +63,17 @@ BAD = [
     ("Route", {"redirectTo": "UPPER"}, "spec.redirectTo"),
     ("Route", {"account": ""}, "spec.account"),
 ]
+
+
+@pytest.mark.parametrize("said", [0, None])
+def test_never_is_kept(said: int | None) -> None:
+    """That a dev environment never stops by itself survives being stored, which leaves None out."""
+    spec = {"client": "acme", "app": "erp", "autoStopMinutes": said}
+    made = DevEnv.parse({"metadata": {"name": "erp"}, "spec": spec})
+    again = DevEnv.parse(made.to_json())
+
+    assert [None, None] == [each.spec.auto_stop_minutes for each in (made, again)]
+    assert 0 == made.spec.to_json()["autoStopMinutes"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

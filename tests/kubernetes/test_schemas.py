@@ -41,7 +41,7 @@ BAD = [
     ("Machine", {"volume": {"path": "data"}}),
     ("DevEnv", {"client": "Acme"}),
     ("DevEnv", {"rlsMode": "off"}),
-    ("DevEnv", {"autoStopMinutes": 4}),
+    ("DevEnv", {"autoStopMinutes": 1441}),
     ("Route", {"target": {"workspace": "main"}}),
 ]
 # What Kubernetes' structural schemas may say of a value.

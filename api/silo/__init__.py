@@ -1,0 +1,1 @@
+"""Dev environments for agents: start, stop, status, and what connects to one."""
