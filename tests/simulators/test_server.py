@@ -13,10 +13,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.local.simulators.fly.core import DEFAULT_TOKEN as FLY_TOKEN
 from deploy.local.simulators.kv.store import DEFAULT_TOKEN
 
 pytestmark = pytest.mark.slow
 
+STUDIO = {
+    "SUPABASE_URL": "http://a.flycast",
+    "SUPABASE_SERVICE_KEY": "service-key-of-nobody",
+    "DASHBOARD_USERNAME": "admin",
+    "DASHBOARD_PASSWORD": "nobody's password",
+}
+"""What a stand-in needs to go on running."""
 ORPHANER = """
 import asyncio, pathlib, sys
 from deploy.local.simulators.fly.process import ProcessRuntime
@@ -78,6 +86,42 @@ def test_a_simulator_ends_cleanly(tmp_path: Path) -> None:
             codes.append(process.wait(5))
 
     assert codes == [0, 0]
+
+
+def test_machines_of_the_server_have_secrets_private_names_and_metrics(tmp_path: Path) -> None:
+    """They are wired to the cloud as it runs, after a restart too; slow: starts interpreters."""
+    more = ("--proxy-port", "0", "--no-limits")
+    said = []
+    with _serving("fly", tmp_path, *more) as (_, port):
+        with _fly(port) as fly:
+            fly.post("/v1/apps", json={"name": "a", "org_slug": "invoker"})
+            values = {"values": {"A": "secret b.flycast:5432"}}
+            fly.post("/v1/apps/a/secrets", json=values)
+            config = {"image": "supabase/studio", "env": STUDIO}
+            made = fly.post("/v1/apps/a/machines", json={"config": config}).json()["id"]
+            said.append(_echoed(fly, made))
+            query = {"query": "fly_instance_up"}
+            up = fly.get("/prometheus/invoker/api/v1/query", params=query).json()["data"]["result"]
+        _until(lambda: "secret b" in (tmp_path / "fly" / "state.json").read_text())
+    with _serving("fly", tmp_path, *more) as (_, port), _fly(port) as fly:
+        said.append(_echoed(fly, made))
+
+    assert ["secret 127.0.0.1", "secret 127.0.0.1"] == [text.partition(":")[0] for text in said]
+    assert [made] == [series["metric"]["instance"] for series in up]
+
+
+def _fly(port: int) -> httpx.Client:
+    headers = {"authorization": f"Bearer {FLY_TOKEN}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers)
+
+
+def _echoed(fly: httpx.Client, machine_id: str) -> str:
+    path = f"/v1/apps/a/machines/{machine_id}"
+    fly.get(f"{path}/wait", params={"state": "started", "timeout": "5"}).raise_for_status()
+    body = {"command": ["sh", "-c", 'echo "$A"']}
+    answer = fly.post(f"{path}/exec", json=body).raise_for_status().json()
+    out: str = answer["stdout"]
+    return out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
