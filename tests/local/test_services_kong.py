@@ -144,6 +144,7 @@ PROBE = {"apikey": "probe-key"}
         ("/auth/v1/user?apikey=anon-key&x=%2F", {}, "/user?apikey=anon-key&x=%2F"),
         ("/auth/v1/a%20b%2Fc", ANON, "/a%20b%2Fc"),
         ("/auth/v1//user/", ANON, "/user/"),
+        ("/auth/v1/%E2%82%AC%0D%0Ax", ANON, "/%E2%82%AC%0D%0Ax"),
         ("/auth/v1/", ANON, "/"),
         ("/health/it", PROBE, "/status"),
         ("/health/it?apikey=probe-key&a=b", {}, "/status?a=b"),
@@ -182,7 +183,11 @@ def test_answers_of_its_own(
 
 def test_what_the_service_gets(kong: httpx.Client) -> None:
     """Method, body and headers pass, but who it is, the gateway says; answers pass as they are."""
-    headers = ANON | {"X-Consumer-Username": "root", "Authorization": "Bearer x"}
+    headers = ANON | {
+        "X-Consumer-Username": "root",
+        "Authorization": "Bearer x",
+        "X-Forwarded-For": "192.0.2.7",
+    }
     answer = kong.post("/auth/v1/token", headers=headers, content=b"some words")
     told = answer.json()
 
@@ -191,6 +196,7 @@ def test_what_the_service_gets(kong: httpx.Client) -> None:
     assert "Bearer x" == told["headers"]["authorization"]
     assert "anon-key" == told["headers"]["apikey"]
     assert "kong.test" == told["headers"]["x-forwarded-host"]
+    assert "192.0.2.7, 127.0.0.1" == told["headers"]["x-forwarded-for"]
     assert ["a=1", "b=2"] == answer.headers.get_list("set-cookie")
     assert "*" == answer.headers["access-control-allow-origin"]
 

@@ -217,6 +217,29 @@ def test_life_of_the_process(user: int | None, template: Path) -> None:
 
 
 @pytest.mark.slow
+def test_server_that_dies(template: Path) -> None:
+    """When the server dies the process ends with an error, for the machine's policy to restart it.
+
+    Slow: a start of an interpreter and a server.
+    """
+    with volume() as data:
+        variables = {
+            "PORT": str(free_port()),
+            "INVOKER_DATA_DIR": str(data),
+            "INVOKER_CLUSTER_TEMPLATES": str(template.parents[1]),
+            "POSTGRES_PASSWORD": PASSWORD,
+        }
+        with running("postgres", variables) as process:
+            postmaster = (data / "cluster" / "postmaster.pid").read_text().split("\n", 1)[0]
+            os.kill(int(postmaster), signal.SIGKILL)
+            assert process.stderr is not None
+            words, code = process.stderr.read(), process.wait()
+
+    assert code == 1
+    assert "PostgreSQL ended by itself" in words
+
+
+@pytest.mark.slow
 def test_first_start_runs_the_machines_files(template: Path) -> None:
     """The image's directory of SQL is heeded, POSTGRES_PASSWORD and POSTGRES_DB with it, once.
 

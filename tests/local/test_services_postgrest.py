@@ -193,6 +193,13 @@ def test_one_object(rest: httpx.Client) -> None:
         ("POST", "/projects", _as("service_role"), {"id": 60}, (400, "23502")),
         ("POST", "/projects", _as("service_role"), 5, (400, "PGRST102")),
         ("POST", "/projects", _as("service_role"), [{"id": 1}, {"name": ""}], (400, "PGRST102")),
+        (
+            "POST",
+            "/projects",
+            _as("service_role") | {"Prefer": "resolution=merge-duplicates"},
+            {"id": 1, "name": "x"},
+            (400, "PGRST122"),
+        ),
         ("GET", "/projects", _as("nobody_such"), None, (400, "22023")),
         ("GET", "/projects", {"Accept-Profile": "auth"}, None, (406, "PGRST106")),
         ("POST", "/rpc/nothing", {}, {}, (404, "PGRST202")),

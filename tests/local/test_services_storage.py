@@ -167,6 +167,7 @@ def test_write_only(storage: httpx.Client) -> None:
         ("POST", "/object/private/a%2F%2E%2E%2Fb", SERVICE, b"x", "400"),
         ("POST", "/object/private/a%00", SERVICE, b"x", "400"),
         ("POST", f"/object/private/{'a' * 300}", SERVICE, b"x", "400"),
+        ("POST", "/object/list/private", SERVICE, b"{}", "404"),
         ("PUT", "/object/private/none", SERVICE, b"x", "404"),
         ("GET", "/object/private/none", SERVICE, b"", "404"),
         ("DELETE", "/object/private/none", SERVICE, b"", "404"),

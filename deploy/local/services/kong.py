@@ -163,7 +163,7 @@ class Proxy:
         response = self._plugins.run(passage)
         source = "kong"
         if response is None:
-            response, source = await self._ask(passage, upstream_path(match, path))
+            response, source = await self._ask(passage, path)
         for name, value in passage.answered.items():
             response.headers[name] = value
         if "prometheus" in match.route.plugins:
@@ -181,7 +181,7 @@ class Proxy:
         """Ask the service; whatever keeps it from answering is said as Kong says it."""
         import httpx  # noqa: PLC0415 - loaded with the first request, not at the start
 
-        service = passage.match.route.service
+        service, seen = passage.match.route.service, upstream_path(passage.match, path)
         client = self._client = self._client or httpx.AsyncClient(trust_env=False)
         query = _query(passage)
         timeout = httpx.Timeout(
@@ -189,8 +189,8 @@ class Proxy:
         )
         asked = httpx.Request(
             passage.request.method,
-            httpx.URL(service.origin).copy_with(raw_path=(path + query).encode("latin-1")),
-            headers=self._headers(passage),
+            httpx.URL(service.origin).copy_with(raw_path=(seen + query).encode("latin-1")),
+            headers=self._headers(passage, path),
             content=_body(passage.request),
             extensions={"timeout": timeout.as_dict()},
         )
@@ -206,7 +206,7 @@ class Proxy:
             return message(502, _BAD_ANSWER), "kong"
         return _relayed(answer), "service"
 
-    def _headers(self, passage: Passage) -> list[tuple[bytes, bytes]]:
+    def _headers(self, passage: Passage, path: str) -> list[tuple[bytes, bytes]]:
         request, route = passage.request, passage.match.route
         dropped = {*_HOP, *passage.hidden, *(name.lower() for name in passage.sent)}
         # Nobody can say of himself who he is.
@@ -217,7 +217,8 @@ class Proxy:
         host = request.headers.get("host", "")
         added = {
             "X-Forwarded-Host": host.rpartition(":")[0] or host,
-            "X-Forwarded-Path": request.url.path,
+            "X-Forwarded-For": ", ".join(_ways(request)),
+            "X-Forwarded-Path": path,
             "X-Forwarded-Prefix": passage.match.taken.rstrip("/"),
             "X-Real-IP": passage.address,
             **passage.sent,
@@ -235,6 +236,12 @@ class Proxy:
     def _address(self, request: Request) -> str:
         told = request.headers.get(self._settings.address_header)
         return told or (request.client.host if request.client else "")
+
+
+def _ways(request: Request) -> list[str]:
+    """The addresses that a request came by, the last one included."""
+    before = request.headers.getlist("x-forwarded-for")
+    return [*before, request.client.host] if request.client else before
 
 
 def _is_direct(request: Request) -> bool:

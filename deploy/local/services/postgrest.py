@@ -201,6 +201,9 @@ class Api:
         relation = sql.SQL("{}.{}").format(name(schema), name(request.path_params["table"]))
         query = parse(request.query_params.multi_items(), _TABLE)
         prefer = _preferences(request)
+        if any(word.startswith("resolution=") for word in prefer):
+            message = "Invalid preferences given with handling=strict"
+            raise QueryError(400, "PGRST122", message, "Nothing resolves duplicates here")
         if request.method in {"GET", "HEAD"}:
             return await self._read(request, connection, relation, query, prefer)
         body = await request.body()

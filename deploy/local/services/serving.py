@@ -49,6 +49,7 @@ async def _serve(app: ASGIApp, port: int, close: Callable[[], Awaitable[None]] |
             loop="asyncio",
             lifespan="off",
             ws="none",
+            proxy_headers=False,
             access_log=False,
             server_header=False,
             log_config=None,

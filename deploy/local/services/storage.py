@@ -26,6 +26,8 @@ from deploy.local.services.settings import Variables
 
 # The characters that Storage allows in names, which are those that S3 does.
 _KEY: Final = re.compile(r"[\w/!\-.*'() &$@=;:+,?]{1,1024}", re.ASCII)
+# What Storage has below `/object/` beside objects.
+_OTHER_ROUTES: Final = frozenset("authenticated copy info list move public sign upload".split())
 _LONGEST_PART: Final = 250  # characters: file systems take 255 bytes
 _PIECE_BYTES: Final = 1 << 16
 _DEFAULT_TYPE: Final = "application/octet-stream"
@@ -293,6 +295,8 @@ def _is_key(name: str) -> bool:
 def _place(request: Request) -> tuple[str, str]:
     """The bucket and the name of an object."""
     bucket, name = request.path_params["bucket"], request.path_params["name"]
+    if bucket in _OTHER_ROUTES:
+        raise Refused(404, "Not Found", "Route not found")
     if not _is_key(bucket) or not _is_key(name) or "/" in bucket:
         raise Refused(400, "InvalidKey", "Invalid key")
     return bucket, name
