@@ -23,8 +23,9 @@ from deploy.local.simulators.fly.state import PERSISTENT, TERMINAL, Address, App
 from deploy.local.simulators.fly.state import Machine as FlyMachine
 from deploy.local.simulators.kv.store import KV, Entry
 
-# Documentation addresses (RFC 5737, RFC 3849): they are only counted.
-ADDRESSES = (("shared_v4", "192.0.2.1"), ("v6", "2001:db8::1"))
+PUBLIC = ("shared_v4", "v6")
+# Documentation addresses (RFC 5737, RFC 3849), and a private one: they are only counted.
+ADDRESSES = (("shared_v4", "192.0.2.1"), ("v6", "2001:db8::1"), ("private_v6", "fd00::1"))
 
 
 class Outside:
@@ -102,15 +103,18 @@ class Outside:
         return since is not None
 
     def _add_app(self, machine: Machine) -> None:
-        status = machine.status.app
-        if status is None or status.created_at is None:
+        status, service = machine.status.app, machine.spec.service
+        if status is None or status.created_at is None or status.name in self.fly.apps:
             return
         at = status.created_at.timestamp()
-        app = App(status.name, status.name, self.fly.org, status.name, at)
-        app.idempotency_key = status.name
+        network = status.name if service is None else service.network
+        app = App(status.name, status.name, self.fly.org, network, at)
+        app.idempotency_key = status.name if service is None else f"{network}/{status.name}"
         if status.addresses:
             app.addresses = [
-                Address(ip, kind, "global", kind == "shared_v4", at) for kind, ip in ADDRESSES
+                Address(ip, kind, "global", kind == "shared_v4", at)
+                for kind, ip in ADDRESSES
+                if kind in (status.assigned if service else PUBLIC)
             ]
         self.fly.apps[app.name] = app
         self.fly.show_app(app)
@@ -137,25 +141,26 @@ class Outside:
         self, machine: Machine, instance: InstanceStatus, config: dict[str, Any]
     ) -> None:
         app, volume = machine.status.app, machine.status.volume
-        if app is None or volume is None:
+        if app is None or (volume is None and machine.spec.volume is not None):
             return
+        shared = machine.spec.service is not None
         made = FlyMachine(
             id=instance.id,
             app=app.name,
-            name=names.INSTANCE_NAME,
-            region=volume.region,
+            name=names.shared_instance_name(machine.uid) if shared else names.INSTANCE_NAME,
+            region=instance.region if volume is None else volume.region,
             config=config,
             version=instance.version,
             private_ip="fdaa::1",
             created_at=instance.since.timestamp(),
             state=instance.state,
-            volume=volume.id,
+            volume=None if volume is None else volume.id,
             cordoned=instance.cordoned,
             host_status=instance.host_status,
         )
         self.fly.machines[made.id] = made
         self.fly.apps[app.name].machines[made.id] = None
-        if held := self.fly.volumes.get(volume.id):
+        if held := self.fly.volumes.get(made.volume or ""):
             held.machine = made.id
             self.fly.show_volume(held)
         self.fly.show_machine(made)
