@@ -82,7 +82,7 @@ class Town:
         devenv = await self.service.store.create(
             DevEnv(metadata=ObjectMeta(name=name, namespace=namespace), spec=wish)
         )
-        return await self.tell(devenv, observed_generation=1, **(status or {}))
+        return await self.tell(devenv, **{"observed_generation": 1, **(status or {})})
 
     async def tell(self, devenv: DevEnv, **status: Any) -> DevEnv:
         """Write a status, as the controller would."""
