@@ -21,6 +21,7 @@ from controller.machine.agent import AgentClient
 from controller.providers import Breaker, Gear, ProviderMetrics, aiohttp_transport
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from controller.providers.fly.metrics import FlyMetrics
 from controller.providers.netlify import Netlify
 from controller.settings import Settings
 from controller.status_page import status_app
@@ -72,6 +73,15 @@ async def connected(
                     gear=Gear(breaker=Breaker(), metrics=metrics),
                 )
             )
+        fly_metrics = await stack.enter_async_context(
+            FlyMetrics(
+                aiohttp_transport(),
+                token=settings.fly_token.get_secret_value(),
+                org=settings.fly_org,
+                base_url=settings.fly_metrics_url,
+                gear=Gear(breaker=Breaker(), metrics=metrics),
+            )
+        )
         secrets = Secrets(store, cipher)
         yield Clouds(
             fly=fly,
@@ -83,6 +93,7 @@ async def connected(
             secrets=secrets,
             fingerprint=(await Fingerprinter.load(secrets)).of,
             netlify=netlify,
+            metrics=fly_metrics,
         )
 
 
