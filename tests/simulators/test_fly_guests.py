@@ -132,10 +132,11 @@ async def test_a_command_that_takes_too_long_is_ended(fly: Fly, tmp_path: Path) 
     await _until_ended(pid)
 
 
-async def test_what_a_command_leaves_behind_ends_with_the_machine(fly: Fly) -> None:
+@pytest.mark.parametrize("how", ["", "setsid "])
+async def test_what_a_command_leaves_behind_ends_with_the_machine(fly: Fly, how: str) -> None:
     """It lives on after the command, and no longer than the machine; slow: starts processes."""
     machine_id = await fly.started()
-    script = "sleep 60 >/dev/null 2>&1 & echo $!"
+    script = f"{how}sleep 60 >/dev/null 2>&1 & echo $!"
     pid = int(await _shell(fly, machine_id, script))
     lived = _lives(pid)
     await fly.do(machine_id, "stop")

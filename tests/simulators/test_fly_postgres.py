@@ -51,7 +51,9 @@ def _settings(volume: str) -> dict[str, Any]:
 
 
 async def _ready(fly: Fly, name: str, volume: str, region: str) -> str:
-    machine_id = await fly.started(name, region=region, config=_settings(volume))
+    made = await fly.machine(name, region=region, config=_settings(volume))
+    machine_id: str = made.raise_for_status().json()["id"]
+    (await fly.wait(machine_id, "started", 30)).raise_for_status()
     waited = await fly.exec(machine_id, "sh", "-c", READY, timeout=30)
     assert 0 == waited.raise_for_status().json()["exit_code"]
     return machine_id

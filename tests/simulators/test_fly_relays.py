@@ -223,8 +223,10 @@ async def test_which_names_are_led_anywhere(fly: Fly, relays: Relays) -> None:
     ]
     web = await relays.named("sibling", '{"url": "http://alpha.flycast", "path": "/"}')
     other = await relays.named("sibling", "http://alpha.flycast:80/a")
+    lines = await relays.named("sibling", "alpha.flycast\n80\npassword\n")
     port = web.split(":")[3].removesuffix('", "path"')
 
     assert kept == [await relays.named("sibling", text) for text in kept]
     assert f'{{"url": "http://127.0.0.1:{port}", "path": "/"}}' == web
     assert f"http://127.0.0.1:{port}/a" == other
+    assert f"127.0.0.1\n{port}\npassword\n" == lines

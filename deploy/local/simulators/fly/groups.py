@@ -54,7 +54,7 @@ def lives(pid: int) -> bool:
 
 
 def told(name: str, under: Path) -> Iterator[int]:
-    """Yield the processes whose environment names a path below a folder; none but on Linux.
+    """Yield the processes whose environment names a folder, or one in it; none but on Linux.
 
     Args:
         name: The variable.
@@ -63,7 +63,8 @@ def told(name: str, under: Path) -> Iterator[int]:
     sought = f"{name}={under}{os.sep}".encode()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if any(entry.startswith(sought) for entry in environment.read_bytes().split(b"\0")):
+            entries = environment.read_bytes().split(b"\0")
+            if any((entry + os.sep.encode()).startswith(sought) for entry in entries):
                 yield int(environment.parent.name)
 
 

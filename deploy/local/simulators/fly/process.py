@@ -47,11 +47,15 @@ class _Running:
     watcher: asyncio.Task[None]
     ending: bool = False
     commands: set[int] = field(default_factory=set)
+    commanded: bool = False
 
     def end_rest(self) -> None:
         """End what outlives the main process: its children, and what commands left behind."""
         for pid in (self.process.pid, *self.commands):
             signal_group(pid, signal.SIGKILL)
+        if self.commanded:  # some of it may have left its group
+            for pid in told("FLY_SIM_ROOT", self.guest.root):
+                signal_one(pid, signal.SIGKILL)
 
 
 class ProcessRuntime:
@@ -226,6 +230,7 @@ class ProcessRuntime:
     async def _finish(
         self, running: _Running, process: asyncio.subprocess.Process, stdin: bytes
     ) -> tuple[int, str, str]:
+        running.commanded = True
         running.commands.add(process.pid)
         try:
             out, err = await process.communicate(stdin)

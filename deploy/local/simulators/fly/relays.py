@@ -3,6 +3,7 @@
 Before a process sees a text, every `<app>.flycast:<port>` and
 `<machine>.vm.<app>.internal:<port>` in it becomes `127.0.0.1:<relay>`;
 `http://<app>.flycast` without a port means port 80.
+The port may also stand alone in the next line, as scripts read their input.
 A name without a port elsewhere stays as it is, and leads nowhere.
 """
 
@@ -21,7 +22,7 @@ _APP = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _BEFORE, _AFTER = r"(?<![\w.-])", r"(?![\w-]|\.\w)"
 _NAMES = re.compile(
     rf"{_BEFORE}(?:(?P<machine>[0-9a-z]+)\.vm\.(?P<of>{_APP})\.internal"
-    rf"|(?P<app>{_APP})\.flycast){_AFTER}(?::(?P<port>\d+))?"
+    rf"|(?P<app>{_APP})\.flycast){_AFTER}(?:(?P<between>:|\n)(?P<port>\d+)\b)?"
 )
 
 
@@ -59,7 +60,8 @@ class Relays:
         for found in _NAMES.finditer(text):
             place = _place(found, known.network if known else "")
             if place is not None:
-                parts += [text[end : found.start()], f"{_HOST}:{await self._port(place)}"]
+                between = found["between"] or ":"
+                parts += [text[end : found.start()], f"{_HOST}{between}{await self._port(place)}"]
                 end = found.end()
         return "".join([*parts, text[end:]])
 
