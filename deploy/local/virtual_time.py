@@ -13,10 +13,11 @@ import asyncio
 import heapq
 import math
 import random
+import select
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -71,6 +72,18 @@ class _Selector(selectors.DefaultSelector):
     def ordered(self, timeout: float | None) -> list[_Event]:
         """What is ready, oldest registration first."""
         return sorted(self.select(timeout), key=lambda event: self.order[event[0].fd])
+
+    def await_one(self, files: Iterable[int], seconds: float) -> bool:
+        """Wait until one of these is ready, whatever the others are; returns whether it is."""
+        late = select.poll()
+        for fd in files:
+            late.register(fd, _poll_mask(self.get_map()[fd].events))
+        return bool(late.poll(max(0.0, seconds) * 1000))
+
+
+def _poll_mask(events: int) -> int:
+    reading = select.POLLIN if events & selectors.EVENT_READ else 0
+    return reading | (select.POLLOUT if events & selectors.EVENT_WRITE else 0)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -193,8 +206,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         events = self._poller.ordered(None)
         deadline = time.monotonic() + SETTLE_SECONDS
         awaited = self._busy_files()
-        while not awaited <= {key.fd for key, _ in events} and time.monotonic() < deadline:
-            time.sleep(0.0001)
+        while late := awaited - {key.fd for key, _ in events}:
+            if not self._poller.await_one(late, deadline - time.monotonic()):
+                break
             events = self._poller.ordered(0)
         return events
 
