@@ -261,6 +261,14 @@ async def test_a_site_is_deployed_three_times_a_minute(
     assert len(team.deploys) == 4
 
 
+async def test_a_stranger_comes_first(team: NetlifyTeam, netlify: httpx.AsyncClient) -> None:
+    """Whoever is refused before anybody was counted is told so, and nothing of limits."""
+    team.limits.enabled = True
+    answer = await netlify.get(f"/sites/{SITE}", headers={"authorization": ""})
+
+    assert (401, False) == (answer.status_code, "x-ratelimit-reset" in answer.headers)
+
+
 async def test_strangers_and_absent_things(team: NetlifyTeam, netlify: httpx.AsyncClient) -> None:
     """Another token is refused; other teams, sites, variables and paths are not there."""
     assert (await netlify.get(f"/sites/{SITE}", headers={"authorization": ""})).status_code == 401

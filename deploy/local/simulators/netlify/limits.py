@@ -53,5 +53,6 @@ class NetlifyLimits:
         return self._deploys.setdefault(site, Window(self.deploys_a_minute))
 
     def headers(self) -> dict[str, str]:
-        """Return what every answer tells of the requests."""
-        return self.requests.headers() if self.enabled else {}
+        """Return what every answer tells of the requests, once one was counted."""
+        counted = self.enabled and math.isfinite(self.requests.began)
+        return self.requests.headers() if counted else {}
