@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from api.silo.wishes import MAKING
 from crds.access import ROLES, Role
 from crds.devenv import DevEnv, KeysStatus, cost_of
 from crds.workspace import WORKSPACE, Workspace
-from tests.api.service import Service, code_of, problem_of
+from tests.api.service import PASSWORD, Service, code_of, problem_of
 from tests.api.silos import OTHER, OWN, SILO, Town
 
 pytestmark = pytest.mark.anyio
@@ -448,3 +449,24 @@ async def test_a_user_of_supabase_keeps_their_own(town: Town) -> None:
     made = await town.service.call(user, "POST", "/start-silo", {"silo_id": "mine", **NEW})
 
     assert (202, user.id) == (made.status_code, made.json()["account"])
+
+
+@pytest.mark.parametrize(("role", "status"), [("dev-worker", 202), ("clientele", 403)])
+async def test_a_users_role_of_an_agent_is_in_their_own_account(
+    town: Town, role: str, status: int
+) -> None:
+    """What the issuer says a user is here holds, also when that is less than an owner."""
+    alice = await town.service.user()
+    user = next(each for each in town.service.auth.users.values() if each.id == alice.id)
+    user.app_metadata = {**user.app_metadata, "invoker_role": role}
+    body = {"email": user.email, "password": PASSWORD}
+    session = (await town.service.client.post("/api/auth/login", json=body)).json()
+    promoted = replace(alice, token=session["access_token"])
+    await town.devenv(alice.id, "mine", client="acme", app="erp", power="Stopped")
+    await town.devenv(OWN, "theirs", client="acme", app="crm", power="Stopped")
+    own = await town.service.call(promoted, "POST", "/start-silo", {"silo_id": "mine"})
+    other = await town.service.call(promoted, "POST", "/start-silo", {"silo_id": "theirs"})
+    stopped = await town.service.call(promoted, "POST", "/stop-silo", {"silo_id": "mine"})
+
+    assert (status, 403) == (own.status_code, stopped.status_code)
+    assert other.status_code == (403 if role == "clientele" else 404)

@@ -14,7 +14,7 @@ from controller.kind import FINALIZER
 from crds.account import Account, AccountSpec
 from crds.errors import ConflictError
 from crds.meta import ObjectMeta
-from crds.store import Store
+from crds.store import Actor, Store
 from crds.workspace import Workspace, WorkspaceSpec
 from deploy.command import wishes
 from deploy.command.frame import CommandError
@@ -216,6 +216,30 @@ def test_the_audit_of_what_is_gone(invoker: Invoker, write: Write) -> None:
     records = invoker.json("audit", "ws", "main", "-n", "acct")
 
     assert ["update"] == [record["verb"] for record in records]
+
+
+def test_the_audit_of_what_was_read(invoker: Invoker, write: Write) -> None:
+    """Who asked for secrets is told with the names of what they were given, or why not."""
+
+    async def reads(store: Store) -> None:
+        found = await store.get(Workspace, "main", "acct")
+        agent = Actor("token:1:agent", "devops", "api", "r1")
+        note = store.audit.note_read
+        await note(agent, found.key, found.uid, given=["supabase_url", "db_password"])
+        await note(agent, found.key, found.uid, given=[], refused="role-not-allowed")
+
+    write(reads)
+    told = invoker("audit", "ws", "main", "-n", "acct").stdout
+    refused, given = invoker.json("audit", "ws", "main", "-n", "acct")
+
+    assert "token:1:agent (devops, api)  read Workspace/acct/main" in told
+    assert "    given: supabase_url, db_password\n" in told
+    assert "    given: nothing; refused: role-not-allowed\n" in told
+    assert (["supabase_url", "db_password"], "role-not-allowed") == (
+        given["given"],
+        refused["refused"],
+    )
+    assert [[], []] == [given["changes"], refused["changes"]]
 
 
 def test_audits_that_are_refused(invoker: Invoker) -> None:

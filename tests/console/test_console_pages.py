@@ -7,8 +7,9 @@ import pytest
 
 from crds.access import Role
 from crds.account import Account
+from crds.devenv import DevEnv, DevEnvSpec, cost_of
 from crds.machine import Machine
-from crds.meta import Resource
+from crds.meta import ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform
 from crds.store import Actor
 from crds.workspace import WORKSPACE, Workspace
@@ -29,6 +30,25 @@ def _actor(subject: str = "token:0:cli") -> Actor:
 
 
 class TestObjects:
+    async def test_dev_environment(self, house: House) -> None:
+        """What it costs, and who read its secrets: by name of what they were given."""
+        spec = DevEnvSpec(client="acme", app="erp")
+        meta = ObjectMeta(name="erp", namespace="acme")
+        devenv = await house.store.create(DevEnv(metadata=meta, spec=spec))
+        agent = Actor("token:1:agent", "devops", "api", "r1")
+        note = house.store.audit.note_read
+        await note(agent, devenv.key, devenv.uid, given=["supabase_url", "db_password"])
+        await note(agent, devenv.key, devenv.uid, given=[], refused="account-suspended")
+        async with house.browser("support") as browser:
+            page = await browser.open("/console/devenvs/acme/erp")
+
+        audit = text_of(page, "audit")
+        assert "read its secrets as devops by api" in audit
+        assert "given: supabase_url, db_password" in audit
+        assert "was refused its secrets as devops by api" in audit
+        assert "account-suspended" in audit
+        assert f"${cost_of(spec).always_on_usd:.2f}" in text_of(page, "facts")
+
     async def test_everything(self, house: House) -> None:
         """Retry, intent, differences, conditions, relatives, cost, heartbeat and trace."""
         jonas = citizens(house.store.clock.now())[9]

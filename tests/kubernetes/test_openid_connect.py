@@ -90,6 +90,7 @@ async def test_a_group_is_a_role(
     [
         {"groups": ["lunch"]},
         {"groups": ["account-owner"]},
+        {"groups": ["devops", "dev-worker", "clientele"]},
         {"groups": 7},
         {},
         {"groups": ["sre"], "aud": "somebody-else"},
