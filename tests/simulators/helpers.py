@@ -77,7 +77,7 @@ class Fly:
         """Create a machine and wait until it runs; return its ID."""
         answer = await self.machine(name, **more)
         machine_id: str = answer.raise_for_status().json()["id"]
-        await self.wait(machine_id, "started")
+        await self.wait(machine_id, "started", 10)
         return machine_id
 
     async def stopped(self, **more: Any) -> str:

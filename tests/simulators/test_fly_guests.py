@@ -125,7 +125,7 @@ async def test_a_command_that_takes_too_long_is_ended(fly: Fly, tmp_path: Path) 
     """Its group is killed with it; slow: starts processes."""
     machine_id = await fly.started()
     script = "sleep 60 & echo $! > pid; wait"
-    answer = await fly.exec(machine_id, "sh", "-c", script, timeout=1)
+    answer = await fly.exec(machine_id, "sh", "-c", script, timeout=2)
     pid = int((tmp_path / "roots" / machine_id / "pid").read_text())
 
     assert 408 == answer.status_code
