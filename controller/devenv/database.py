@@ -39,7 +39,7 @@ async def prepare(psql: Psql, keys: Keys) -> None:
     """Give the roles their password and make our schema; can be run again at any time.
 
     The JWT secret is not put into the database: Supabase's stack does that no more,
-    because it showed the secret to whoever could run SQL (decision 0048).
+    because it showed the secret to whoever could run SQL (decision 0055).
 
     Raises:
         Blocked: The image lacks a role that a service logs in as.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from controller.devenv import database
 from deploy.local.services.cluster import Cluster
-from tests.devenv.guests import PASSWORD, Guest
+from tests.devenv.guests import KEYS, PASSWORD, Guest
 
 NewGuest = Callable[[], Guest]
 
@@ -50,6 +51,22 @@ def shared_guest(place: Path, cluster_template: Path) -> Iterator[Guest]:
     data = Path(tempfile.mkdtemp(dir=place))
     with Cluster(data, _free_port(), template=cluster_template) as cluster:
         yield Guest(cluster)
+
+
+@pytest.fixture
+async def old(new_guest: NewGuest) -> Guest:
+    """The machine in the old region."""
+    guest = new_guest()
+    await database.prepare(guest.psql, KEYS)
+    return guest
+
+
+@pytest.fixture
+async def new(new_guest: NewGuest) -> Guest:
+    """The machine in the new region, made prepared, with nothing in it."""
+    guest = new_guest()
+    await database.prepare(guest.psql, KEYS)
+    return guest
 
 
 def _free_port() -> int:

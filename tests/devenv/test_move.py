@@ -1,23 +1,20 @@
 """Tests of a database's move: real dumps between real servers, broken off wherever they can be."""
 
-import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from controller.devenv import database, move, rls
+from controller.devenv import move, rls
 from controller.devenv.move import DataDiffersError, Progress
-from controller.devenv.psql import text_of
 from controller.engine import RetryLater
-from tests.devenv.conftest import NewGuest
+from deploy.local.services.cluster import PROGRAMS
 from tests.devenv.guests import KEYS, PASSWORD, Guest
+from tests.devenv.moving import copied, ended, host_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -83,42 +80,6 @@ EVERYTHING = (
        from pg_class where relnamespace::regnamespace::text !~ '^pg_' order by 1""",
     "select pubname, pubowner::regrole::text from pg_publication",
 )
-
-
-def host_of(guest: Guest) -> str:
-    """Where the other machine reaches this one's database, with a password."""
-    return f"127.0.0.1:{guest.cluster.port}"
-
-
-async def ended(guest: Guest) -> Progress:
-    """What the copy came to."""
-    found = Progress("Running")
-    async with asyncio.timeout(50):
-        while found.state == "Running":
-            found = await move.progress(guest.psql)
-    return found
-
-
-async def copied(source: Guest, target: Guest) -> None:
-    """Have a copy in the new machine."""
-    await move.begin(target.psql, source_host=host_of(source), keys=KEYS)
-    assert Progress("Restored") == await ended(target)
-
-
-@pytest.fixture
-async def old(new_guest: NewGuest) -> Guest:
-    """The machine in the old region."""
-    guest = new_guest()
-    await database.prepare(guest.psql, KEYS)
-    return guest
-
-
-@pytest.fixture
-async def new(new_guest: NewGuest) -> Guest:
-    """The machine in the new region, made as the lead would: prepared, with nothing in it."""
-    guest = new_guest()
-    await database.prepare(guest.psql, KEYS)
-    return guest
 
 
 async def test_everything_comes_over(old: Guest, new: Guest) -> None:
@@ -241,15 +202,53 @@ async def test_a_copy_that_was_killed_is_begun_anew(old: Guest, new: Guest) -> N
         somebody.execute("lock table t in access exclusive mode")
         await move.begin(new.psql, source_host=host_of(old), keys=KEYS)
         running = await move.progress(new.psql)
-        while found := processes_of(new):
-            for process in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        kill(new)
         killed = await ended(new)
 
     await copied(old, new)
 
     assert ("Running", Progress("Failed", "the copy was broken off")) == (running.state, killed)
+
+
+async def test_wherever_it_was_killed_the_next_copy_is_whole(old: Guest, new: Guest) -> None:
+    """Before each of its commands, with all that the ones before have left."""
+    old.sql("create table t as select n from generate_series(1, 1000) n")
+    killed = []
+    for number in range(20):
+        kill_before(new, number)
+        await move.begin(new.psql, source_host=host_of(old), keys=KEYS)
+        killed.append(await ended(new))
+        if killed[-1].state == "Restored":
+            break
+
+    assert len(killed) > 10
+    assert {Progress("Failed", "the copy was broken off")} == set(killed[:-1])
+    assert 1000 == (await move.verify(old.psql, new.psql))[1]
+
+
+def kill_before(guest: Guest, number: int) -> None:
+    """Have the copy, which alone knows a password, lose power before a command of PostgreSQL's."""
+    calls = guest.cluster.data_dir / "calls"
+    calls.write_text("0")
+    for name in PROGRAMS:
+        program, original = guest.cluster.commands / name, guest.cluster.commands / f"{name}.real"
+        if not original.exists():
+            program.rename(original)
+        program.write_text(
+            "#!/bin/sh\n"
+            f'if [ -n "${{PGPASSWORD:-}}" ]; then calls=$(cat {calls}); '
+            f'[ "$calls" != {number} ] || kill -9 0; echo $((calls + 1)) >{calls}; fi\n'
+            f'exec {original} "$@"\n'
+        )
+        program.chmod(0o755)
+
+
+def kill(guest: Guest) -> None:
+    """Have the machine lose power, as far as the copy is concerned."""
+    while found := processes_of(guest):
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def processes_of(guest: Guest) -> list[int]:
@@ -301,128 +300,3 @@ async def test_what_was_written_meanwhile_is_found_and_copied(old: Guest, new: G
     ) == raised.value.message
     assert Progress("Failed", raised.value.message) == told
     assert 1 == (await move.verify(old.psql, new.psql))[1]
-
-
-def switching() -> list[str]:
-    """The statements of the switch, as the script has them."""
-    _, _, sql = text_of("move_switch.sh").partition("\\if :moving\n")
-    sql, _, _ = sql.partition("\nSQL\n")
-    lines = [line for line in sql.splitlines() if not line.startswith(("--", "\\endif"))]
-    return [part for part in "\n".join(lines).split(";") if part.strip()]
-
-
-@pytest.fixture
-def restored(shared_guest: Guest) -> Iterator[Guest]:
-    """A machine with a copy beside its own database, as after a copy of one that is like it."""
-    shared_guest.clear()
-    shared_guest.sql("create database invoker_moving template postgres", database="template1")
-    shared_guest.sql("create table t as select 1", database="invoker_moving")
-    shared_guest.work.mkdir(exist_ok=True)
-    (shared_guest.work / "state").write_text("restored\n\n")
-    yield shared_guest
-    shared_guest.clear()
-    shutil.rmtree(shared_guest.work)
-
-
-@pytest.mark.parametrize("statements", range(len(switching()) + 1))
-async def test_a_switch_that_was_broken_off_ends_the_same(restored: Guest, statements: int) -> None:
-    """After any number of its statements, running it again ends with one database, the copy."""
-    connection = psycopg.connect(restored.cluster.url("template1"), autocommit=True)
-    with contextlib.closing(connection):
-        for statement in switching()[:statements]:
-            connection.execute(statement.encode())
-        # Closed without a commit, as when whoever did it is gone.
-
-    await move.switch(restored.psql)
-    await move.switch(restored.psql)
-
-    assert [(1,)] == restored.sql("select * from t")
-    assert [("postgres", True)] == restored.sql(
-        "select datname, datallowconn from pg_database where datname !~ '^template'"
-    )
-    assert Progress("Restored") == await move.progress(restored.psql)
-
-
-async def test_who_is_connected_does_not_hold_the_switch_up(restored: Guest) -> None:
-    """Sessions of both databases end, and theirs come back to the copy."""
-    with (
-        psycopg.connect(restored.cluster.url("postgres")) as one,
-        psycopg.connect(restored.cluster.url("invoker_moving")) as other,
-    ):
-        one.execute("select 1")
-        other.execute("select 1")
-
-        await move.switch(restored.psql)
-
-        for connection in (one, other):
-            with pytest.raises(psycopg.OperationalError):
-                connection.execute("select 1")
-    assert [(1,)] == restored.sql("select * from t")
-
-
-CRON = """
-do $$ begin
-  if current_database() <> 'postgres' then
-    raise 'can only create extension in database postgres';
-  end if;
-end $$;
-create schema cron;
-create sequence cron.jobid_seq;
-create table cron.job (
-  jobid bigint primary key default nextval('cron.jobid_seq'),
-  command text,
-  username text default current_user
-);
-alter table cron.job enable row level security;
-create policy cron_job_policy on cron.job using (username = current_user);
-select pg_extension_config_dump('cron.job', '');
-select pg_extension_config_dump('cron.jobid_seq', '');
-"""
-
-
-def offer_cron(guest: Guest) -> None:
-    """Have an extension that is as particular as pg_cron, which no wheel has."""
-    extensions = guest.cluster.data_dir / "offered" / "extension"
-    extensions.mkdir(parents=True)
-    (extensions / "pg_cron--1.6.sql").write_text(CRON)
-    (extensions / "pg_cron.control").write_text(
-        "default_version = '1.6'\nrelocatable = false\nschema = pg_catalog\n"
-    )
-    for path in (extensions.parent, extensions, *extensions.iterdir()):
-        path.chmod(0o755)
-    guest.sql(
-        f"alter system set extension_control_path = '{extensions.parent}:$system'",
-        "select pg_reload_conf()",
-    )
-
-
-@pytest.mark.parametrize("crash", [False, True])
-async def test_jobs_come_over_with_the_switch_and_not_before(
-    old: Guest, new: Guest, *, crash: bool
-) -> None:
-    """pg_cron lives in `postgres` only, and no job runs in two places."""
-    offer_cron(old)
-    offer_cron(new)
-    old.sql(
-        "create extension pg_cron",
-        "grant usage on schema cron to postgres",
-        "grant select on cron.job to postgres",
-        "insert into cron.job (command) values ('a'), ('b'); delete from cron.job where jobid = 2",
-        "create schema cron_of_ours; create table cron_of_ours.t as select 1",
-    )
-    await copied(old, new)
-    await move.verify(old.psql, new.psql)
-    before = new.sql("select to_regclass('cron.job')", database="invoker_moving")
-    if crash:
-        new.sql(*switching(), database="template1")
-
-    await move.switch(new.psql)
-    await move.switch(new.psql)
-
-    assert [(None,)] == before
-    jobs = "select jobid, command from cron.job"
-    sequence = "select last_value, is_called from cron.jobid_seq"
-    rights = "select has_table_privilege('postgres', 'cron.job', 'select')"
-    policies = "select policyname from pg_policies where schemaname = 'cron'"
-    for query in (jobs, sequence, rights, policies, "select * from cron_of_ours.t"):
-        assert (query, old.sql(query)) == (query, new.sql(query))

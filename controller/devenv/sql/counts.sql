@@ -1,5 +1,5 @@
 -- Every ordinary table with how many rows it has, at one moment; a row of the answer each.
--- Not PostgreSQL's own, not what an extension keeps, not ours: see decision 0049.
+-- Not PostgreSQL's own, not what an extension keeps, not ours: see decision 0055.
 
 begin transaction isolation level repeatable read read only;
 select format('select %L, count(*) from only %I.%I', nspname || '.' || relname, nspname, relname)
