@@ -28,7 +28,7 @@ async def check_prerequisites(scope: DevEnvScope, tools: Tools, account: Account
     ]
     if status.missing:
         message = "; ".join(status.missing)
-        scope.condition(CONDITION, status=False, reason="Missing", message=message)
+        scope.condition(CONDITION, status=False, reason="PrerequisitesMissing", message=message)
         raise Blocked("PrerequisitesMissing", message, recheck_after=RECHECK_SECONDS)
     scope.condition(CONDITION, status=True, reason="Present")
 

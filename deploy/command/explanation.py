@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from crds.annotations import PAUSED
+from crds.devenv import DevEnvStatus
 from crds.errors import InvalidError
 from crds.machine import Intent, MachineStatus
 from crds.meta import Key, Status
@@ -111,7 +112,7 @@ async def explain(store: Store, row: DictRow, gauges: Gauges) -> Explanation:
     status = _status(row)
     relatives = await _relatives(store, row)
     children = [each for each in relatives if each.relation == "child"]
-    waits_for = [*_waits_for(row, status), *_retries(children)]
+    waits_for = [*_waits_for(row, status), *_below(status, children)]
     ailing = [status, *(child.status for child in children)]
     remedies = [remedy for each in ailing for remedy in remedies_for(each)]
     return Explanation(
@@ -138,11 +139,25 @@ async def _events(store: Store, uids: Iterable[UUID]) -> list[EventRecord]:
     return sorted(found, key=lambda event: event.last_at)[-EVENTS:]
 
 
-def _retries(children: Iterable[Relative]) -> Iterator[str]:
-    """Children that could not be brought to what they should be."""
+def _below(status: Status, children: Iterable[Relative]) -> Iterator[str]:
+    """Children that could not be brought to what they should be, and services on their way."""
+    machines = status.services if isinstance(status, DevEnvStatus) else []
+    services = {each.machine: each.name for each in machines}
     for child in children:
+        service = services.get(child.key.name)
+        of = "" if service is None else f"service {service}, "
         if (retry := child.status.retry) is not None:
-            yield f"{child.key}: {retry.kind}, {retry.reason}: {retry.message}"
+            yield f"{of}{child.key}: {retry.kind}, {retry.reason}: {retry.message}"
+        elif service is not None and not child.status.is_true("Ready"):
+            yield f"{of}{child.key}: {child.status.phase}{_why(child.status)}"
+
+
+def _why(status: Status) -> str:
+    """What its conditions say of that, the readiness only if nothing else does."""
+    found = list(troubles(status.conditions))
+    found = [each for each in found if each.type != "Ready"] or found
+    said = [f"{each.reason}: {each.message}" if each.message else each.reason for each in found]
+    return f", {'; '.join(said)}" if said else ""
 
 
 def _waits_for(row: DictRow, status: Status) -> Iterator[str]:

@@ -19,7 +19,8 @@ from deploy.command.frame import CommandError, usage
 ALIASES: Mapping[str, str] = {
     "Account": "spec->>'email'",
     "Workspace": "spec->>'subdomain'",
-    "Machine": "labels->>'invoker.dev/subdomain'",
+    "DevEnv": "spec->>'siloId'",
+    "Machine": "coalesce(labels->>'invoker.dev/subdomain', spec->'service'->>'app')",
 }
 
 
@@ -56,7 +57,8 @@ Kind = Annotated[
 Name = Annotated[
     str,
     typer.Argument(
-        help="Its name; also a workspace's or machine's subdomain, or an account's e-mail address."
+        help="Its name; also a workspace's or machine's subdomain, a dev environment's silo, "
+        "a service's Fly app, or an account's e-mail address."
     ),
 ]
 Namespace = Annotated[

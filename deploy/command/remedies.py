@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from crds.meta import Condition, RetryKind, Status
+from deploy.command.remedies_of_devenvs import OF_DEVENVS
+from deploy.command.remedy import Remedy
 
 HEADINGS = ("condition or reason", "means", "remedy")
-
-
-class Remedy(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-        title: The reasons and conditions that it is about, in backticks.
-        means: What has happened.
-        remedy: What to do.
-    """
-
-    title: str
-    means: str
-    remedy: str
-
-    @property
-    def reasons(self) -> list[str]:
-        """The reasons and conditions that it is about."""
-        return re.findall(r"`(\w+)`", self.title)
-
-    def row(self) -> str:
-        """The row in Markdown."""
-        return f"| {' | '.join(self)} |"
 
 
 REMEDIES: tuple[Remedy, ...] = (
@@ -53,7 +30,9 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy(
         "`NameTaken`",
         "a Fly app name belongs to somebody else",
-        "none needed: the next name is taken",
+        "none needed: the next name is taken; a service's name is fixed, so whoever has it (the "
+        "message names it) must give it up (`fly apps destroy`, if it is yours): looked at again "
+        "every 5 minutes",
     ),
     Remedy(
         "`NoCapacity`",
@@ -179,11 +158,14 @@ REMEDIES: tuple[Remedy, ...] = (
         "a bug of ours, or a reconcile that hung",
         "read the controller's log; tried again by itself",
     ),
+    *OF_DEVENVS,
 )
 BY_REASON = {reason: remedy for remedy in REMEDIES for reason in remedy.reasons}
 
 # Conditions that tell of trouble while they are False; the others do while they are True.
-GOOD = frozenset({"Ready", "Healthy", "Reachable", "Routed"})
+GOOD = frozenset({"Ready", "Healthy", "Reachable", "Routed", "Prerequisites", "NetlifyCurrent"})
+# What tells of something under way while it is True, and of trouble while it is False.
+EITHER = frozenset({"Moving"})
 
 # What to do about a reason that has no row of its own.
 OTHERWISE: dict[RetryKind, str] = {
@@ -205,7 +187,9 @@ def remedies_for(status: Status) -> list[str]:
 def troubles(conditions: Iterable[Condition]) -> Iterator[Condition]:
     """The conditions that tell of trouble."""
     for condition in conditions:
-        if condition.status == ("False" if condition.type in GOOD else "True"):
+        if condition.type in EITHER or condition.status == (
+            "False" if condition.type in GOOD else "True"
+        ):
             yield condition
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from controller.failures import MEANINGS
 from controller.providers import Breaker, ProviderMetrics
 from crds.account import Account, AccountSpec
-from crds.machine import Intent, Machine, MachineSpec, MachineStatus
+from crds.devenv import DevEnv, DevEnvSpec, DevEnvStatus, MoveStep, ServiceStatus
+from crds.machine import Intent, Machine, MachineSpec, MachineStatus, ServiceSpec
 from crds.meta import ObjectMeta, Retry
 from crds.store import EventRecord, Store
 from crds.workspace import Workspace, WorkspaceSpec
@@ -23,7 +24,12 @@ from deploy.command.remedies import BY_REASON
 from tests.command.invoking import Invoker
 
 ROOT = Path(__file__).parents[2]
-RAISED = re.compile(r"(?:RetryLater|Blocked|Terminal)\(\s*\"(\w+)\"")
+RAISED = re.compile(r"(?:RetryLater|Blocked|Terminal|_blocked|\w+Error)\(\s*\"([A-Z]\w+)\",")
+TOLD = re.compile(
+    r"status=False, reason=\"(\w+)\"|_be\(scope, \"(\w+)\"|\"(ChangedByHand|SiteNotFound)\""
+)
+# What is so while all is well, or while something else is told that has a remedy.
+ORDINARY = {"Running", "Deleting", "Telling"}
 HOW = "change deploy/command (remedies.py for the table), then run python -m deploy.command.docs"
 Write = Callable[[Callable[[Store], Any]], Any]
 
@@ -134,6 +140,72 @@ def test_an_owner_waits_for_its_child(invoker: Invoker, write: Write) -> None:
     assert [BY_REASON["NoCapacity"].remedy] == told["whatToDo"]
 
 
+async def _a_gateway_without_its_name(store: Store) -> None:
+    """Acme's dev environment, whose gateway's name is somebody else's; its database comes up."""
+    now = store.clock.now()
+    status = DevEnvStatus(
+        phase="Provisioning",
+        observed_generation=1,
+        services=[
+            ServiceStatus(name="postgres", machine="acme-erp-pg"),
+            ServiceStatus(name="kong", machine="acme-erp-kong"),
+        ],
+    )
+    words = "waits for kong to be well"
+    status.set_condition(
+        "Ready", status=False, reason="Provisioning", message=words, now=now, generation=1
+    )
+    devenv = await store.create(
+        DevEnv(
+            metadata=ObjectMeta(name="acme-erp", namespace="acme"),
+            spec=DevEnvSpec(client="acme", app="erp", silo_id="acme-silo"),
+            status=status,
+        )
+    )
+    starting, blocked = MachineStatus(phase="Starting"), MachineStatus(phase="Blocked")
+    silent = "does not answer yet"
+    starting.set_condition(
+        "Ready", status=False, reason="Starting", message="wants Running", now=now, generation=1
+    )
+    starting.set_condition(
+        "Healthy", status=False, reason="NotYet", message=silent, now=now, generation=1
+    )
+    blocked.retry = Retry(kind="Blocked", reason="NameTaken", message="it is another's", attempt=1)
+    for service, told in (("pg", starting), ("kong", blocked)):
+        name = f"acme-erp-{service}"
+        spec = ServiceSpec(app=f"devenv-{name}", network="inv-x")
+        meta = ObjectMeta(name=name, namespace="acme", owner_references=[devenv.owner_reference()])
+        await store.create(
+            Machine(
+                metadata=meta,
+                spec=MachineSpec(account="acme", image="image", service=spec),
+                status=told,
+            )
+        )
+
+
+def test_a_dev_environment_waits_for_its_services(invoker: Invoker, write: Write) -> None:
+    """Which service it waits for, what that one's Machine says, and what to do about that."""
+    write(_a_gateway_without_its_name)
+    told = invoker.json("why", "devenv", "acme-silo", "-n", "acme")
+
+    assert [
+        "Ready (Provisioning): waits for kong to be well",
+        "service kong, Machine/acme/acme-erp-kong: Blocked, NameTaken: it is another's",
+        "service postgres, Machine/acme/acme-erp-pg: Starting, NotYet: does not answer yet",
+    ] == told["waitsFor"]
+    assert [BY_REASON["NameTaken"].remedy] == told["whatToDo"]
+
+
+def test_a_service_names_its_dev_environment(invoker: Invoker, write: Write) -> None:
+    """Whoever begins with a Fly app's name finds whose it is."""
+    write(_a_gateway_without_its_name)
+    told = invoker("why", "machine", "devenv-acme-erp-kong").stdout
+
+    assert "Machine/acme/acme-erp-kong: Blocked" in told
+    assert re.search(r"owner +DevEnv/acme/acme-erp +Provisioning", told)
+
+
 def test_without_a_controller(invoker: Invoker, write: Write) -> None:
     """A controller that cannot be reached is said, and all else is told."""
     write(_a_machine_without_room)
@@ -211,5 +283,15 @@ def test_every_reason_has_a_remedy() -> None:
     raised = {reason for source in sources for reason in RAISED.findall(source)}
     meanings = {meaning.reason for meaning in MEANINGS.values()}
 
-    assert raised
+    assert {"NoCapacity", "SecretMissing", "DataDiffers"} <= raised | meanings
     assert set() == (raised | meanings) - BY_REASON.keys()
+
+
+def test_every_trouble_of_a_dev_environment_has_a_remedy() -> None:
+    """What its conditions say while they are bad stands in the table, by the reason."""
+    sources = [path.read_text("utf-8") for path in (ROOT / "controller" / "devenv").glob("*.py")]
+    told = {reason for text in sources for found in TOLD.findall(text) for reason in found}
+    moving = set(get_args(MoveStep))
+
+    assert {"CopyFailed", "NoToken", "PrerequisitesMissing"} <= told
+    assert set() == (told | moving) - {""} - ORDINARY - BY_REASON.keys()
