@@ -33,8 +33,8 @@ _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
 _REFUSALS: Final = ("ERROR:", "FATAL:", "error:")
 _MESSAGE_LENGTH: Final = 300
-# Shorter ones are no secrets, and words without them say nothing.
-_SECRET_LENGTH: Final = 6
+# Keys are longer; shorter literals are words without which an error says nothing.
+_SECRET_LENGTH: Final = 20
 
 
 class Psql:

@@ -70,3 +70,11 @@ async def test_commands_hold_no_sql(shared_guest: Guest) -> None:
     await shared_guest.psql.query("select 'something-secret'")
 
     assert "something-secret" not in " ".join(shared_guest.commands[-1])
+
+
+async def test_an_error_keeps_the_words_that_say_what_is_wrong(shared_guest: Guest) -> None:
+    """A name that stands in the SQL as a literal is no secret."""
+    with pytest.raises(RetryLater) as raised:
+        await shared_guest.psql.query("select 'nobody_knows'::regrole")
+
+    assert 'ERROR:  role "nobody_knows" does not exist' == raised.value.message
