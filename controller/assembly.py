@@ -299,6 +299,7 @@ class Replica:
         watch.map("Machine", mapping.owners)
         watch.map("Machine", mapping.machine_dependents)
         watch.map("Workspace", mapping.workspace_dependents)
+        watch.map("DevEnv", mapping.devenv_dependents)
         watch.map("Route", mapping.route_dependents)
         watch.map("Account", mapping.account_dependents)
         watch.map("Account", self._wake_devenvs, predicate=wish_changed)

@@ -33,6 +33,12 @@ def workspace_dependents(event: WatchEvent) -> Iterator[Target]:
         yield from _routes(event, "spec", "status")
 
 
+def devenv_dependents(event: WatchEvent) -> Iterator[Target]:
+    """An account counts its dev environments, and waits at its end until they are gone."""
+    if event.type != "MODIFIED":
+        yield "Account", Key("Account", "", event.key.namespace)
+
+
 def machine_dependents(event: WatchEvent) -> Iterator[Target]:
     """A machine's health decides over its route."""
     for version in (event.object, event.previous):
