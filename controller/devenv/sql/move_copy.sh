@@ -35,6 +35,7 @@ psql -X -q -h 127.0.0.1 -U supabase_admin -d template1 -f "$work/globals.sql" \
 if grep -E '(ERROR|FATAL):' "$work/globals.log" | grep -v ' already exists$'; then
   exit 1
 fi
+rm -f "$work/globals.sql" "$work/globals.log"
 
 # shellcheck disable=SC2086
 pg_dump $there -d "$conninfo" --format=custom --compress=1 --lock-wait-timeout=30s \
