@@ -51,12 +51,13 @@ def _ports(spec: MachineSpec, service: ServiceSpec) -> list[dict[str, Any]]:
 
 
 def _check(spec: MachineSpec, service: ServiceSpec) -> dict[str, Any]:
+    """Often and early, for on a start each service waits for the one before it."""
     asked = {"method": "GET", "path": service.check_path} if service.check == "http" else {}
     return {
         "type": service.check,
         "port": spec.port,
-        "interval": "15s",
+        "interval": "5s",
         "timeout": "5s",
-        "grace_period": "10s",
+        "grace_period": "2s",
         **asked,
     }
