@@ -12,8 +12,16 @@ from typing import Final
 
 from controller.devenv import database, move
 from controller.devenv.connection import withdraw
-from controller.devenv.machines import is_ready, keep, lower, place_of, remove, rest
-from controller.devenv.psql import Psql
+from controller.devenv.machines import (
+    SERVICE_LABEL,
+    is_ready,
+    keep,
+    lower,
+    place_of,
+    remove,
+    rest,
+)
+from controller.devenv.prepared import ensure_prepared, is_prepared, psql_of
 from controller.devenv.tools import DevEnvScope, Tools, Wait
 from crds.devenv import SUFFIXES, MoveStatus, MoveStep, Service, ServiceStatus
 from crds.machine import Machine
@@ -121,59 +129,98 @@ async def _stop(scope: DevEnvScope, tools: Tools, _: MoveStatus) -> Wait | None:
     if wait := await lower(scope, others):
         return wait
     machine = await keep(scope, tools, "postgres", region=place_of(scope))
-    return None if is_ready(machine) else Wait(None, "the old database")
+    if not is_ready(machine):
+        return Wait(None, "the old database")
+    # Keys that were replaced on the way: the copy logs in with them.
+    await ensure_prepared(scope, tools, machine)
+    return None
 
 
 async def _create(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait | None:
     """A database in the new place, in the same app."""
-    name = moving.machines["postgres"]
-    machine = await keep(scope, tools, "postgres", name=name, region=moving.target)
+    machine = await _keep_new(scope, tools, moving)
     if not is_ready(machine):
         return Wait(None, f"the new database in {moving.target}")
     await database.prepare(psql_of(scope, tools, machine), scope.keys)
     return None
 
 
+async def _keep_new(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Machine:
+    name = moving.machines["postgres"]
+    return await keep(scope, tools, "postgres", name=name, region=moving.target)
+
+
 async def _copy(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait | None:
     """Have the new machine fetch everything from the old one; it goes on while nobody looks."""
     old, new = scope.machine("postgres"), scope.known.machines.get(moving.machines["postgres"])
     if old is None or new is None or not is_ready(old) or not is_ready(new):
-        moving.step = "Stop"
-        return Wait(0, "one of the databases went away")
+        return _again(moving, "one of the databases went away")
     target = psql_of(scope, tools, new)
     progress = await move.progress(target)
     if progress.state == "Restored":
         return None
-    if progress.state == "Failed":
-        message = f"the copy failed: {progress.message}"
-        if scope.condition(CONDITION, status=False, reason="CopyFailed", message=message):
-            scope.event("CopyFailed", message, warning=True)
+    if progress.state == "Failed" and (wait := _let_pass(scope, progress.message)):
+        return wait
     if progress.state != "Running":
+        if not is_prepared(scope, tools, old):
+            return _again(moving, "the old database has other keys")
         await move.begin(target, source_host=_host_of(old), keys=scope.keys)
+    scope.condition(CONDITION, status=True, reason="Copy", message=_course(moving))
     return Wait(COPY_POLL_SECONDS, "the data to be copied")
 
 
+def _let_pass(scope: DevEnvScope, why: str) -> Wait | None:
+    """Tell that a copy failed, and wait for a while before the next one."""
+    told = scope.object.status.condition(CONDITION)
+    message = f"the copy failed: {why}"
+    if told is None or told.reason != "CopyFailed":
+        scope.condition(CONDITION, status=False, reason="CopyFailed", message=message)
+        scope.event("CopyFailed", message, warning=True)
+        return Wait(COPY_AGAIN_AFTER.total_seconds(), message)
+    left = (told.last_transition_time + COPY_AGAIN_AFTER - scope.now).total_seconds()
+    return Wait(left, message) if left > 0 else None
+
+
+def _again(moving: MoveStatus, why: str) -> Wait:
+    """Begin anew with what is there; nothing was switched to yet."""
+    moving.step = "Stop"
+    return Wait(0, why)
+
+
 async def _verify(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait | None:
-    """Every table has as many rows there as here."""
+    """Every table has as many rows there as here; if not, it is copied once more."""
     old, new = scope.machine("postgres"), scope.known.machines.get(moving.machines["postgres"])
     if old is None or new is None or not is_ready(old) or not is_ready(new):
-        moving.step = "Stop"
-        return Wait(0, "one of the databases went away")
+        return _again(moving, "one of the databases went away")
     source, target = psql_of(scope, tools, old), psql_of(scope, tools, new)
-    moving.tables, moving.rows = await move.verify(source, target)
+    try:
+        try:
+        moving.tables, moving.rows = await move.verify(source, target)
+    except move.DataDiffersError:
+        # What was copied is of no use; the next try begins with another copy.
+        moving.step = "Copy"
+        await scope.save()
+        raise
+    except move.DataDiffersError as error:
+        moving.step = "Copy"
+        return Wait(0, str(error))
     scope.event("Verified", f"{moving.rows} rows in {moving.tables} tables are in both places")
     return None
 
 
 async def _switch(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait | None:
-    """The new database takes over, and the files follow as a copy of their disk."""
-    new = scope.known.machines.get(moving.machines["postgres"])
-    if new is None or not is_ready(new):
+    """The new database takes over, and the old one, which nothing writes to, goes to rest.
+
+    It is the only one that runs before any other service does.
+    """
+    new = await _keep_new(scope, tools, moving)
+    if not is_ready(new):
         return Wait(None, "the new database")
-    await move.switch(psql_of(scope, tools, new))
-    if wait := await _copy_files(scope, tools, moving):
-        return wait
-    # From here on nobody may write to the old one.
+    target = psql_of(scope, tools, new)
+    if (await move.progress(target)).state != "Restored":
+        # Its disk was lost; the old one has everything, for nobody wrote since.
+        return _again(moving, "what was copied is gone")
+    await move.switch(target)
     if wait := await rest(scope, scope.machine("postgres")):
         return wait
     status = scope.object.status
@@ -183,21 +230,31 @@ async def _switch(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait 
     return None
 
 
-async def _copy_files(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait | None:
-    old = scope.machine("storage")
-    if old is None or old.status.volume is None:
+def source_of(scope: DevEnvScope, service: Service) -> str | None:
+    """The volume that a service's own begins as a copy of, when it is made anew during a move."""
+    moving = scope.object.status.move
+    if moving is None or service not in moving.machines or scope.machine(service) is not None:
         return None
-    name, source = moving.machines["storage"], old.status.volume.id
-    held = scope.known.machines.get(name)
-    if held is None or held.status.volume is None:
-        await keep(scope, tools, "storage", name=name, region=moving.target, source=source)
-        return Wait(None, "a copy of the files")
-    return None
+    old = _left_behind(scope, service, moving)
+    return old.status.volume.id if old is not None and old.status.volume is not None else None
+
+
+def _left_behind(scope: DevEnvScope, service: Service, moving: MoveStatus) -> Machine | None:
+    """The Machine that was a service before the move."""
+    return next(
+        (
+            machine
+            for name, machine in scope.known.machines.items()
+            if machine.metadata.labels.get(SERVICE_LABEL) == service
+            and name != moving.machines[service]
+        ),
+        None,
+    )
 
 
 def _taken_over(scope: DevEnvScope, service: ServiceStatus, moving: MoveStatus) -> ServiceStatus:
-    taker = moving.machines.get(service.name)
-    if taker is None or taker not in scope.known.machines:
+    taker, giver = moving.machines.get(service.name), scope.machine(service.name)
+    if taker is None or giver is None or giver.status.volume is None:
         return service
     return service.model_copy(update={"machine": taker})
 
@@ -214,20 +271,11 @@ STEPS: Final[dict[MoveStep, tuple[Step, MoveStep]]] = {
 def _tell(scope: DevEnvScope, moving: MoveStatus) -> None:
     told = scope.object.status.condition(CONDITION)
     if told is None or told.reason != "CopyFailed":
-        message = f"from {moving.source} to {moving.target}"
-        scope.condition(CONDITION, status=True, reason=moving.step, message=message)
+        scope.condition(CONDITION, status=True, reason=moving.step, message=_course(moving))
 
 
-def psql_of(scope: DevEnvScope, tools: Tools, machine: Machine) -> Psql:
-    """The database that runs on a service's Machine.
-
-    Raises:
-        ValueError: It does not run.
-    """
-    instance, service = machine.status.instance, machine.spec.service
-    if instance is None or service is None:
-        raise ValueError(f"{machine.key} runs nothing")
-    return Psql(tools.fly, service.app, instance.id, scope.call)
+def _course(moving: MoveStatus) -> str:
+    return f"from {moving.source} to {moving.target}"
 
 
 def _host_of(machine: Machine) -> str:

@@ -26,6 +26,5 @@ def render(facts: Facts) -> Rendered:
         secrets={
             "PGRST_DB_URI": facts.database_url("authenticator"),
             "PGRST_JWT_SECRET": facts.keys.jwt_secret,
-            "PGRST_APP_SETTINGS_JWT_SECRET": facts.keys.jwt_secret,
         },
     )
