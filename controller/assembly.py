@@ -43,7 +43,13 @@ from controller.engine import (
 from controller.machine import MachineReconciler
 from controller.machine.agent import AgentClient
 from controller.machine.tools import Tools
-from controller.metrics import DatabaseWatch, EventMetrics, FleetWatch, LeakMetrics
+from controller.metrics import (
+    DatabaseWatch,
+    EventMetrics,
+    FleetWatch,
+    LeakMetrics,
+    UsageMetrics,
+)
 from controller.observer import Observer
 from controller.platform import PlatformReconciler
 from controller.probes import Prober
@@ -128,12 +134,14 @@ class Told:
         store: Store,
         recorder: EventRecorder,
         ping: Callable[[], Awaitable[None]],
+        usage: UsageWatch | None,
         registry: CollectorRegistry,
     ) -> None:
         self.fleet = FleetWatch(store, registry)
         self.leaks = LeakMetrics(registry)
         self.database = DatabaseWatch(ping, store.database.pool, registry)
         EventMetrics(recorder, registry)
+        UsageMetrics(usage, registry)
         ProcessCollector(registry=registry)
 
 
@@ -191,12 +199,14 @@ class Replica:
         self.watch = self._watch()
         self._keep_incident_current()
         # Nobody looks at the fleet where nobody asks what was seen.
-        told = None if registry is None else Told(store, self.recorder, self._ping, registry)
+        usage = None if clouds.metrics is None else UsageWatch(store, clouds.metrics)
+        told = None
+        if registry is not None:
+            told = Told(store, self.recorder, self._ping, usage, registry)
         self._leaks = None if told is None else told.leaks
         duties = [("collector", self._collect), ("compaction", self._compact)]
         duties += [] if told is None else [("fleet", told.fleet.run)]
-        if clouds.metrics is not None:
-            duties.append(("usage", UsageWatch(store, clouds.metrics).run))
+        duties += [] if usage is None else [("usage", usage.run)]
         leaders = [
             Leader(duty, run, LeaseKeeper(store.leases, name, pace.timing, now), rng=rng)
             for duty, run in duties

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -197,7 +198,12 @@ class UsageWatch:
     Args:
         store: Where the Machines and the heartbeats are.
         metrics: The provider's metrics.
+
+    Attributes:
+        looked_at: When they were last asked with success.
     """
+
+    looked_at: datetime | None = None
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
@@ -209,6 +215,7 @@ class UsageWatch:
         while True:
             try:
                 await self.look()
+                self.looked_at = self._clock.now()
             except (DatabaseError, ProviderError) as error:
                 log.warning("cannot ask for usage", error=str(error))
             except Exception:

@@ -4,5 +4,6 @@ from controller.metrics.database import DatabaseWatch
 from controller.metrics.events import EventMetrics
 from controller.metrics.fleet import FleetWatch
 from controller.metrics.leaks import LeakMetrics
+from controller.metrics.usage import UsageMetrics
 
-__all__ = ["DatabaseWatch", "EventMetrics", "FleetWatch", "LeakMetrics"]
+__all__ = ["DatabaseWatch", "EventMetrics", "FleetWatch", "LeakMetrics", "UsageMetrics"]

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import anyio
 import structlog
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from psycopg import Error as DatabaseError
 
 from controller.engine import Grip
+from controller.metrics import devenvs
+from controller.metrics.families import gauge, one
 from controller.metrics.journal import Journal, JournalGapError
 from controller.metrics.machines import MachineHistory
+from controller.metrics.sorts import BY, LOOP_CRASHES, Sort
 from controller.metrics.vocabulary import kind_label, phase_label, retry_label
 from controller.metrics.wishes import Wishes
 from crds.compute import monthly_cost_usd
@@ -32,47 +35,8 @@ from crds.store.ledger import Ledger
 
 # As often as Prometheus usually scrapes.
 PERIOD_SECONDS: Final = 15.0
-# From so many crashes in a row on it is a loop: 5 s, 10 s, 20 s have passed.
-LOOP_CRASHES: Final = 3
 
 log = structlog.get_logger("invoker.fleet")
-
-
-class Sort(NamedTuple):
-    """What objects are told apart by; the last five only of machines."""
-
-    kind: str
-    phase: str | None
-    retry: str | None
-    wanted: str | None
-    healthy: bool | None
-    looping: bool | None
-    intent: bool | None
-    up: bool | None
-    size: str | None
-    volume: str | None
-
-
-_MACHINE = "CASE kind WHEN 'Machine' THEN {} END"
-BY: Final[Mapping[str, str]] = {
-    "kind": "kind",
-    "phase": "status->>'phase'",
-    "retry": "status->'retry'->>'kind'",
-    "wanted": _MACHINE.format("spec->>'power'"),
-    "healthy": _MACHINE.format("status->>'healthySince' IS NOT NULL"),
-    "looping": _MACHINE.format(
-        f"coalesce(status->'restarts'->'count' >= '{LOOP_CRASHES}'::jsonb, false)"
-    ),
-    "intent": _MACHINE.format("coalesce(jsonb_typeof(status->'intent') = 'object', false)"),
-    "up": _MACHINE.format(
-        "coalesce(status->'instance'->>'state' NOT IN "
-        "('created', 'stopped', 'suspended', 'failed', 'destroyed'), false)"
-    ),
-    "size": _MACHINE.format("(spec->'size')::text"),
-    "volume": _MACHINE.format(
-        "CASE WHEN jsonb_typeof(status->'volume') = 'object' THEN status->'volume'->>'sizeGb' END"
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +138,7 @@ class FleetWatch(Collector):
         yield from self._convergence(view)
         yield from self._fleet(view)
         yield from self._cost(view)
+        yield from devenvs.families(None if view is None else view.sorts)
 
     def _objects(self, view: View | None) -> Iterator[Metric]:
         phases: Counter[tuple[str, ...]] = Counter()
@@ -182,8 +147,8 @@ class FleetWatch(Collector):
             kind = kind_label(sort.kind)
             phases[kind, phase_label(sort.phase)] += number
             retries[kind, retry_label(sort.retry)] += number
-        yield _gauge("invoker_objects", "Objects by phase.", ("kind", "phase"), phases)
-        yield _gauge(
+        yield gauge("invoker_objects", "Objects by phase.", ("kind", "phase"), phases)
+        yield gauge(
             "invoker_objects_by_retry",
             "Objects by the kind of error that keeps them from converging.",
             ("kind", "retry"),
@@ -192,20 +157,20 @@ class FleetWatch(Collector):
 
     def _convergence(self, view: View | None) -> Iterator[Metric]:
         ages = view.ages if view else {}
-        yield _gauge(
+        yield gauge(
             "invoker_unconverged_objects",
             "Objects that are not as wished, without those that a rule of ours refuses and those "
             "that are paused.",
             ("kind",),
             {(kind,): len(each) for kind, each in ages.items()},
         )
-        yield _gauge(
+        yield gauge(
             "invoker_oldest_unconverged_seconds",
             "Seconds that the object among them has waited which has waited longest.",
             ("kind",),
             {(kind,): max(each) for kind, each in ages.items()},
         )
-        yield _gauge(
+        yield gauge(
             "invoker_drifted_objects",
             "Objects that stopped being as wished without a new wish and are not repaired yet.",
             ("kind",),
@@ -214,7 +179,7 @@ class FleetWatch(Collector):
 
     def _fleet(self, view: View | None) -> Iterator[Metric]:
         def machines(name: str, text: str, **having: Any) -> Metric:
-            return _one(name, text, None if view is None else _having(view, **having))
+            return one(name, text, None if view is None else _having(view, **having))
 
         yield machines(
             "invoker_machines_wanted_running", "Machines that should run.", wanted="Running"
@@ -236,12 +201,12 @@ class FleetWatch(Collector):
             intent=True,
         )
         away = view.unreachable if view else []
-        yield _one(
+        yield one(
             "invoker_machines_unreachable",
             "Machines that run and do not answer.",
             None if view is None else len(away),
         )
-        yield _one(
+        yield one(
             "invoker_machine_unreachable_longest_seconds",
             "Seconds since the machine last answered that has been silent for longest.",
             None if view is None else max(away, default=0.0),
@@ -249,30 +214,31 @@ class FleetWatch(Collector):
 
     def _cost(self, view: View | None) -> Iterator[Metric]:
         running = _running_cost(view) if view else {}
-        yield _gauge(
+        yield gauge(
             "invoker_cost_usd_per_month",
             "What runs at present would cost in a month, in USD: machines that are up, and all "
             "volumes.",
             ("part",),
             running,
         )
-        yield _one(
+        yield one(
             "invoker_committed_cost_usd_per_month",
-            "What all workspaces would cost in a month if they were always on, in USD: what the "
-            "spend cap limits.",
+            "What all workspaces and dev environments would cost in a month if they were always "
+            "on, in USD: what the spend cap limits.",
             None if view is None else view.committed.monthly_usd,
         )
-        yield _one(
+        yield one(
             "invoker_cost_cap_usd_per_month",
             "The platform's spend cap, in USD a month.",
             None if view is None else view.caps.monthly_spend_usd,
         )
-        yield _one(
+        yield one(
             "invoker_committed_machines",
-            "Workspaces, which is what the cap on machines limits.",
+            "Workspaces and services of dev environments, which is what the cap on machines "
+            "limits.",
             None if view is None else view.committed.machines,
         )
-        yield _one(
+        yield one(
             "invoker_machines_cap",
             "The platform's cap on machines.",
             None if view is None else view.caps.machines,
@@ -296,20 +262,3 @@ def _running_cost(view: View) -> dict[tuple[str, ...], float]:
             volume = monthly_cost_usd(size, int(sort.volume)) - monthly_cost_usd(size, 0)
             parts["volumes",] += number * volume
     return {part: round(usd, 2) for part, usd in parts.items()}
-
-
-def _gauge(
-    name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
-) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for label, value in values.items():
-        family.add_metric(label, value)
-    return family
-
-
-def _one(name: str, text: str, value: float | None) -> Metric:
-    """A gauge without labels; without a value while nobody knows it."""
-    family = GaugeMetricFamily(name, text)
-    if value is not None:
-        family.add_metric((), value)
-    return family

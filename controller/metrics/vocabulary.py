@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
+from crds.devenv import SUFFIXES, Connection, MoveStep
 from crds.registry import KINDS
 
 OTHER: Final = "Other"
 PHASES: Final = frozenset(
-    "Active Asleep Blocked Booting Crashed Creating Deleting Failed Incident Pending Provisioning "
-    "Quarantined Ready Recreating Redirect Reserved Running Starting Stopped Stopping Suspended "
-    "Unreachable Updating".split()
+    "Active Asleep Blocked Booting Crashed Creating Degraded Deleting Failed Incident Moving "
+    "Pending Provisioning Quarantined Ready Recreating Redirect Reserved Running Starting "
+    "Stopped Stopping Suspended Unreachable Updating".split()
 )
 RETRIES: Final = frozenset({"Blocked", "Conflict", "Retry", "Terminal"})
 # What is worth counting among the events: losses, adoptions, and what hurts a user.
 REASONS: Final = frozenset(
-    "Adopted AppLost Collected Crashed HostUnreachable MachineLost NoCapacity NotCollecting "
-    "Ownerless Published Restarted StuckTransition Unreachable VolumeLost Woken".split()
+    "Adopted AppLost Collected CopyFailed Crashed Degraded FrontEndFailed HostUnreachable "
+    "KeysRotated MachineLost Moved MoveGivenUp NoCapacity NotCollecting Ownerless Published "
+    "Restarted RlsDrift StuckTransition Unreachable VolumeLost Woken".split()
 )
+# By what the name of a service's app ends in.
+SERVICES: Final = {suffix: str(service) for service, suffix in SUFFIXES.items()}
+CONNECTIONS: Final = frozenset(get_args(Connection))
+STEPS: Final = frozenset(get_args(MoveStep))
 
 
 def kind_label(kind: str) -> str:
@@ -40,3 +46,18 @@ def retry_label(retry: str | None) -> str:
 def reason_label(reason: str) -> str:
     """An event's reason as a label."""
     return reason if reason in REASONS else OTHER
+
+
+def service_label(suffix: str) -> str:
+    """A service of dev environments as a label, by what its app's name ends in."""
+    return SERVICES.get(suffix, OTHER)
+
+
+def connection_label(connection: str | None) -> str:
+    """What a dev environment's users are told; nothing, as long as nobody has looked after it."""
+    return (connection or "None") if (connection or "None") in CONNECTIONS else OTHER
+
+
+def step_label(step: str) -> str:
+    """What is being done of a move."""
+    return step if step in STEPS else OTHER

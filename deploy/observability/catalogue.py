@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import httpx
 from cryptography.fernet import Fernet
@@ -34,8 +34,11 @@ from controller.metrics import leaks, vocabulary, wishes
 from controller.providers import BreakerState, Gear, ProviderError, ProviderMetrics
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from controller.providers.fly.metrics import FlyMetrics
+from controller.providers.netlify import Netlify
 from crds.clock import Clock
 from crds.credentials import MachineTokens
+from crds.devenv import MoveStep
 from crds.registry import KINDS
 from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
@@ -119,10 +122,12 @@ LABELS: Final[Mapping[str | tuple[str, str], Words]] = {
     "status": Words(form=r"[1-5]\d\d"),
     "controller": _kinds(),
     "name": _kinds(),
-    ("invoker_leader_election_master_status", "name"): Words(["collector", "compaction", "fleet"]),
+    ("invoker_leader_election_master_status", "name"): Words(
+        ["collector", "compaction", "fleet", "usage"]
+    ),
     "result": Words(RESULTS),
     "shard": Words([str(number) for number in range(16)]),
-    "provider": Words([Fly.provider, WorkersKV.provider]),
+    "provider": Words([Fly.provider, FlyMetrics.provider, Netlify.provider, WorkersKV.provider]),
     # The clients' own words, `<noun>.<verb>`.
     "operation": Words(form=r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*"),
     "code": Words(["none"], form=r"[1-5]\d\d"),
@@ -135,6 +140,10 @@ LABELS: Final[Mapping[str | tuple[str, str], Words]] = {
     ("invoker_wishes", "outcome"): Words(wishes.OUTCOMES),
     ("invoker_edge_requests", "outcome"): Words(list(EDGE["outcomes"])),
     "part": Words(["machines", "volumes"]),
+    "service": Words([*vocabulary.SERVICES.values(), vocabulary.OTHER]),
+    "connection": Words([*sorted(vocabulary.CONNECTIONS), vocabulary.OTHER]),
+    "step": Words([*get_args(MoveStep), vocabulary.OTHER]),
+    "mode": Words(["always_on", "auto_stop"]),
     "reason": Words([*sorted(vocabulary.REASONS), vocabulary.OTHER]),
     "thing": Words(leaks.THINGS),
 }

@@ -23,12 +23,13 @@ from tests.observability.tools import (
 
 ROOT = Path(__file__).parents[2]
 JOBS = {job["job_name"] for job in loaded(PROMETHEUS / "prometheus.yaml")["scrape_configs"]}
-SEVERITIES = {"critical", "warning", "none"}
+SEVERITIES = {"critical", "warning", "info", "none"}
 # What an operator must be told of; more may be.
 WANTED = """
     ApiDown ControllerDown MachineUnreachable MachinesCrashLooping WishesBudgetFast QueueNotDraining
     StuckWorkers ProviderBreakerOpen ProviderThrottled ProviderBudgetExhausted SpendCapNear
-    LeaksGrowing NoLeader DatabaseDown RoutingBudgetFast EventsDropped
+    LeaksGrowing NoLeader DatabaseDown RoutingBudgetFast EventsDropped DevEnvDegraded DevEnvUnsafe
+    DevEnvMoveStuck DevEnvRlsDrift AutoStopBlind
 """.split()
 
 
@@ -142,6 +143,7 @@ ROUTES = {
     ("alertname=MachineUnreachable", "severity=warning"): "slack",
     ("alertname=SpendCapNear", "severity=warning", "component=cost"): "email,slack",
     ("alertname=SpendCapReached", "severity=critical", "component=cost"): "slack-and-email",
+    ("alertname=DevEnvRlsDrift", "severity=info"): "slack",
     ("alertname=Whatever",): "slack",
 }
 

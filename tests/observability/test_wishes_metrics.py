@@ -211,3 +211,13 @@ def test_every_wish_is_counted_once(steps: list[tuple[float, str]]) -> None:
     life.at(life.now + 61)
 
     assert sum(life.counts().values()) == made
+
+
+def test_a_dev_environment_has_more_time() -> None:
+    """Six services start one after the other: three minutes are in time, and then it is late."""
+    devenv = Life(kind="DevEnv").wished(1).at(170)
+    before = devenv.counts()
+
+    assert before == {}
+    assert devenv.at(181).counts() == {("create", "late"): 1}
+    assert Life(kind="DevEnv").wished(1).at(170).is_so().counts() == {("create", "in_time"): 1}

@@ -50,10 +50,39 @@ ROWS: Final = (
                 Query("max(invoker_cost_cap_usd_per_month)", "cap"),
             ),
             lines(
-                "Workspaces, against the cap",
+                "Machines, against the cap",
                 "short",
-                Query("max(invoker_committed_machines)", "workspaces"),
+                Query("max(invoker_committed_machines)", "workspaces and services"),
                 Query("max(invoker_machines_cap)", "cap"),
+            ),
+        ),
+    ),
+    Row(
+        "Dev environments",
+        (
+            number(
+                "With auto-stop, in USD a month",
+                "currencyUSD",
+                Query('max(invoker_devenv_cost_usd_per_month{mode="auto_stop"})'),
+            ),
+            number(
+                "Saved by auto-stop",
+                "percentunit",
+                Query(
+                    '1 - max(invoker_devenv_cost_usd_per_month{mode="auto_stop"}) '
+                    '/ max(invoker_devenv_cost_usd_per_month{mode="always_on"})'
+                ),
+            ),
+            lines(
+                "With and without auto-stop, in USD a month",
+                "currencyUSD",
+                Query("max by (mode) (invoker_devenv_cost_usd_per_month)", "{{mode}}"),
+            ),
+            lines(
+                "Dev environments by phase",
+                "short",
+                Query('max by (phase) (invoker_objects{kind="DevEnv"})', "{{phase}}"),
+                stacked=True,
             ),
         ),
     ),

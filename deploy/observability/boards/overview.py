@@ -56,6 +56,42 @@ ROWS: Final = (
         ),
     ),
     Row(
+        "Dev environments",
+        (
+            lines(
+                "Services by phase",
+                "short",
+                Query("sum by (phase) (max by (service, phase) (invoker_services))", "{{phase}}"),
+                stacked=True,
+            ),
+            lines(
+                "Services that do not run, by service",
+                "short",
+                Query(
+                    "sum by (service) (max by (service, phase) "
+                    '(invoker_services{phase!~"Running|Stopped"}))',
+                    "{{service}}",
+                ),
+            ),
+            lines(
+                "What users are told",
+                "short",
+                Query("max by (connection) (invoker_devenv_connections)", "{{connection}}"),
+                stacked=True,
+            ),
+            lines(
+                "Moves, drift, traffic",
+                "short",
+                Query("max by (step) (invoker_devenv_moves)", "move: {{step}}"),
+                Query("max(invoker_devenvs_rls_drifted)", "row-level security changed by hand"),
+                Query(
+                    "(time() - max(invoker_usage_looked_timestamp_seconds)) / 60",
+                    "minutes since traffic was known",
+                ),
+            ),
+        ),
+    ),
+    Row(
         "Wishes",
         (
             lines(
