@@ -194,13 +194,7 @@ async def _verify(scope: DevEnvScope, tools: Tools, moving: MoveStatus) -> Wait 
         return _again(moving, "one of the databases went away")
     source, target = psql_of(scope, tools, old), psql_of(scope, tools, new)
     try:
-        try:
         moving.tables, moving.rows = await move.verify(source, target)
-    except move.DataDiffersError:
-        # What was copied is of no use; the next try begins with another copy.
-        moving.step = "Copy"
-        await scope.save()
-        raise
     except move.DataDiffersError as error:
         moving.step = "Copy"
         return Wait(0, str(error))
