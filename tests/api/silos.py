@@ -99,14 +99,14 @@ class Town:
         }
         devenv = await self.devenv(status=status)
         if connection != "None":
-            await self.record(**info)
+            await self.record(OWN, **info)
         return devenv
 
-    async def record(self, **info: str | None) -> None:
+    async def record(self, namespace: str = OWN, **info: str | None) -> None:
         """Put on record what connects."""
         value = ConnectionInfo(**{**PARTS, **info})  # type: ignore[arg-type]  # the address is there
         secrets = Secrets(self.service.store, self.service.api.cipher)
-        await secrets.put(OWN, connection_name(SILO), value.to_bytes())
+        await secrets.put(namespace, connection_name(SILO), value.to_bytes())
 
     async def withdraw(self) -> None:
         """Take what connects off the record."""

@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 from api import openapi
 from api.operations import OPERATIONS, Operation
 from tests.api.service import Service, User, code_of, serving
+from tests.api.silos import SILO, Town
 
 Case = schemathesis.Case[Any]
 
@@ -59,6 +60,21 @@ async def send(service: Service, user: User, case: Case) -> httpx.Response:
     return await service.client.request(**how)
 
 
+async def furnish(service: Service, user: User) -> None:
+    """Have a dev environment to ask about, and something that connects to it."""
+    town = Town(service)
+    status = {"phase": "Running", "connection": "Full"}
+    await town.devenv(user.id, client="acme", status=status)
+    await town.record(user.id)
+
+
+def ask_for_what_is_there(case: Case) -> None:
+    """Have a request that names a dev environment name the one that there is."""
+    for part in (case.query, case.body):
+        if isinstance(part, dict) and "silo_id" in part:
+            part["silo_id"] = SILO
+
+
 # Hypothesis takes what the served API's own thread draws from `random` for the strategies' doing.
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.slow
@@ -73,10 +89,13 @@ def test_operation(database_url: str, operation: Operation) -> None:
         portal.wrap_async_context_manager(serving(database_url)) as service,
     ):
         user = portal.call(service.user)
+        portal.call(furnish, service, user)
 
         @ATTACK
-        @given(cases(operation))
-        def attack(case: Case) -> None:
+        @given(cases(operation), st.booleans())
+        def attack(case: Case, known: bool) -> None:  # noqa: FBT001 - drawn
+            if known:
+                ask_for_what_is_there(case)
             answer = portal.call(send, service, user, case)
             case.validate_response(answer, checks=CHECKS)
             if answer.is_client_error:
