@@ -221,7 +221,7 @@ class KeysStatus(Observed):
     Attributes:
         fingerprint: Another one for other keys; keyed, so nothing can be tried out on it.
         made_at: When they were made.
-        applied: The fingerprint of those that the database has.
+        applied: Tells of the keys that the database has, and of the disk where it has them.
     """
 
     fingerprint: str

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from crds.errors import FencedError
 from crds.store import Store
+from crds.store.leases import Fence
 
 
 class SecretError(Exception):
@@ -82,31 +84,59 @@ class Secrets:
         )
         return self._cipher.decrypt(rows[0]["ciphertext"]) if rows else None
 
-    async def put(self, namespace: str, name: str, value: bytes) -> None:
-        """Store a secret, over whatever was there."""
-        await self._database.execute(
-            "INSERT INTO secrets (namespace, name, ciphertext) VALUES (%s, %s, %s) "
+    async def put(
+        self, namespace: str, name: str, value: bytes, *, fence: Fence | None = None
+    ) -> None:
+        """Store a secret, over whatever was there.
+
+        Args:
+            namespace: Whose it is.
+            name: What it is called.
+            value: What is secret.
+            fence: The lease that must still be the writer's.
+
+        Raises:
+            FencedError: The lease is somebody else's.
+        """
+        written = await self._database.execute(
+            "INSERT INTO secrets (namespace, name, ciphertext) "
+            "SELECT %s, %s, %s WHERE check_fence(%s, %s) "
             "ON CONFLICT (namespace, name) DO UPDATE "
             "SET ciphertext = excluded.ciphertext, updated_at = now()",
             namespace,
             name,
             self._cipher.encrypt(value),
+            *(fence or (None, None)),
         )
+        if not written:
+            raise FencedError
 
-    async def ensure(self, namespace: str, name: str, value: bytes) -> bytes:
+    async def ensure(
+        self, namespace: str, name: str, value: bytes, *, fence: Fence | None = None
+    ) -> bytes:
         """Store a secret unless there is one; returns the one that holds, whoever was first.
 
+        Args:
+            namespace: Whose it is.
+            name: What it is called.
+            value: What is secret.
+            fence: The lease that must still be the writer's.
+
         Raises:
+            FencedError: There is none, and the lease is somebody else's.
             SecretError: No configured key decrypts the one that holds.
         """
         await self._database.execute(
-            "INSERT INTO secrets (namespace, name, ciphertext) VALUES (%s, %s, %s) "
-            "ON CONFLICT DO NOTHING",
+            "INSERT INTO secrets (namespace, name, ciphertext) "
+            "SELECT %s, %s, %s WHERE check_fence(%s, %s) ON CONFLICT DO NOTHING",
             namespace,
             name,
             self._cipher.encrypt(value),
+            *(fence or (None, None)),
         )
         held = await self.get(namespace, name)
+        if held is None and fence is not None:
+            raise FencedError
         if held is None:
             raise SecretError(f"{namespace}/{name} was removed at this moment")
         return held
@@ -140,10 +170,13 @@ class Secrets:
             raise SecretError(f"{namespace}/{name} was removed at this moment")
         return held
 
-    async def delete(self, namespace: str, name: str) -> None:
-        """Remove a secret, if it is there."""
+    async def delete(self, namespace: str, name: str, *, fence: Fence | None = None) -> None:
+        """Remove a secret, if it is there and the fence's lease is still the writer's."""
         await self._database.execute(
-            "DELETE FROM secrets WHERE (namespace, name) = (%s, %s)", namespace, name
+            "DELETE FROM secrets WHERE (namespace, name) = (%s, %s) AND check_fence(%s, %s)",
+            namespace,
+            name,
+            *(fence or (None, None)),
         )
 
     async def rotate(self) -> int:

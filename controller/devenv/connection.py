@@ -28,14 +28,16 @@ async def tell(scope: DevEnvScope, tools: Tools, how: Connection) -> None:
         # Noted before it is there, so that whoever withdraws it knows of it.
         if status.connection == "None":
             await _note(scope, "Partial", "")
-        await tools.secrets.put(scope.namespace, connection_name(scope.name), told)
+        name, fence = connection_name(scope.name), scope.request.fence
+        await tools.secrets.put(scope.namespace, name, told, fence=fence)
     await _note(scope, how, fingerprint)
 
 
 async def withdraw(scope: DevEnvScope, tools: Tools) -> None:
     """Tell users nothing any more."""
     if scope.object.status.connection != "None" or scope.object.status.told:
-        await tools.secrets.delete(scope.namespace, connection_name(scope.name))
+        name, fence = connection_name(scope.name), scope.request.fence
+        await tools.secrets.delete(scope.namespace, name, fence=fence)
         await _note(scope, "None", "")
 
 

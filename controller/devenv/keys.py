@@ -14,6 +14,7 @@ import jwt
 from crds.connection import ConnectionInfo, Keys, keys_name
 from crds.devenv import PORTS, DevEnvSpec
 from crds.secrets import Secrets
+from crds.store.leases import Fence
 
 ALGORITHM: Final = "HS256"
 # What Supabase's own key generator writes.
@@ -68,6 +69,7 @@ async def ensure_keys(
     now: datetime,
     random: Callable[[int], bytes],
     replace_before: datetime | None,
+    fence: Fence | None = None,
 ) -> Keys:
     """The keys that hold: made if there are none, replaced once if they are too old.
 
@@ -82,14 +84,17 @@ async def ensure_keys(
         now: The loop's wall time.
         random: So many random bytes, from a source fit for keys.
         replace_before: Keys made before this moment are replaced, once it has come.
+        fence: The lease that must still be the writer's.
 
     Raises:
+        FencedError: There are none, and the lease is somebody else's.
         SecretError: No configured key decrypts those that are kept.
     """
     name = keys_name(devenv_name)
     held = await secrets.get(namespace, name)
     if held is None:
-        held = await secrets.ensure(namespace, name, make_keys(spec, now, random).to_bytes())
+        made = make_keys(spec, now, random).to_bytes()
+        held = await secrets.ensure(namespace, name, made, fence=fence)
     keys = Keys.from_bytes(held)
     # A moment to come replaces nothing yet: what was made now would be older than it again.
     if replace_before is None or not keys.made_at < replace_before <= now:

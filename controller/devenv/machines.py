@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from controller.engine import Blocked
 from controller.scope import awaited
 from crds.connection import variables_name
 from crds.devenv import SERVICES, Service, ServiceStatus
-from crds.machine import Machine, MachineSpec
+from crds.machine import Machine, MachineSpec, Power
 from crds.meta import ObjectMeta
 from crds.tracing import TRACEPARENT
 
@@ -29,8 +29,10 @@ async def keep(
     name: str | None = None,
     region: str | None = None,
     source: str | None = None,
+    power: Power = "Running",
+    before_change: Callable[[], Awaitable[None]] | None = None,
 ) -> Machine:
-    """Have a service's Machine as wished and running; what was not so has to become ready again.
+    """Have a service's Machine as wished; what was not so has to become ready again.
 
     Args:
         scope: The dev environment.
@@ -39,6 +41,8 @@ async def keep(
         name: The Machine's name; the present one's when left out.
         region: Where; where the environment is when left out.
         source: The volume that a new one's begins as a copy of.
+        power: Whether it shall run.
+        before_change: What comes before anything about it changes.
 
     Raises:
         Blocked: It is on its way out.
@@ -48,7 +52,10 @@ async def keep(
     if held is not None and held.deleting:
         raise Blocked("MachineDeleting", f"Machine {name} is being deleted", recheck_after=10)
     spec = await _wanted(scope, tools, service, name, region or place_of(scope), held, source)
+    spec.power = power
     machine = held
+    if before_change is not None and (held is None or held.spec != spec):
+        await before_change()
     if machine is None:
         machine = Machine(metadata=_metadata(scope, service, name), spec=spec)
         machine = await scope.store.create(machine, fence=scope.request.fence)
@@ -74,10 +81,11 @@ async def _wanted(
     variables = variables_of(rendered)
     fingerprint = tools.fingerprint(variables)
     if _fingerprint(held) != fingerprint:
-        await tools.secrets.put(scope.namespace, variables_name(name), variables)
+        fence = scope.request.fence
+        await tools.secrets.put(scope.namespace, variables_name(name), variables, fence=fence)
     if source is None:
         source = held.spec.volume.source if held and held.spec.volume else ""
-    return machine_spec(
+    spec = machine_spec(
         scope.object.spec,
         service,
         rendered,
@@ -88,6 +96,10 @@ async def _wanted(
         fingerprint=fingerprint,
         source=source,
     )
+    if spec.restart_at is not None and spec.restart_at > scope.now:
+        # It is passed on when it has come: each Machine would heed it by itself, in no order.
+        spec.restart_at = held.spec.restart_at if held is not None else None
+    return spec
 
 
 def _fingerprint(machine: Machine | None) -> str | None:
@@ -199,7 +211,8 @@ async def remove(scope: DevEnvScope, tools: Tools, keep: frozenset[str]) -> Wait
     rows = [row for row in await rows_of(scope) if row["name"] not in keep]
     for row in rows:
         # Whoever is interrupted here finds the row, and comes by again.
-        await tools.secrets.delete(scope.namespace, variables_name(row["name"]))
+        name, fence = variables_name(row["name"]), scope.request.fence
+        await tools.secrets.delete(scope.namespace, name, fence=fence)
         await scope.ask_deletion(row)
     return Wait(None, awaited(rows)) if rows else None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 from controller.devenv.connection import tell, withdraw
 from controller.devenv.machines import (
     DEVENV_LABEL,
+    SERVICE_LABEL,
+    keep,
     lower_all,
     remove,
     rows_of,
@@ -22,15 +25,15 @@ from controller.devenv.tools import DevEnvScope, Known, Tools, Wait
 from controller.engine import Blocked, EventRecorder, Request, Result
 from controller.kind import KindReconciler
 from controller.machine import names
-from controller.scope import Scope
+from controller.scope import Scope, write_status
 from crds.account import Account
 from crds.connection import connection_name, keys_name
-from crds.devenv import DevEnv, cost_of
+from crds.devenv import SERVICES, DevEnv, DevEnvSpec, cost_of
 from crds.errors import InvalidError
 from crds.machine import Machine
-from crds.meta import Resource
-from crds.store import Store
-from crds.store.rows import to_object
+from crds.meta import Key, Resource
+from crds.store import StatusWish, Store
+from crds.store.rows import to_object, without_spec
 
 # Services that were healthy and are not are looked at by themselves; this only catches what a
 # lost notification would leave.
@@ -66,6 +69,7 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
             if await decide(scope, account) is not None:
                 wait = await self._go_down(scope, account)
             else:
+                self._check_name(scope)
                 wait = await self._come_up(scope, account)
         finally:
             tell_services(scope)
@@ -79,15 +83,16 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
             scope.condition("Ready", status=False, reason="Deleting", message=wait.why)
             return Result()
         for name in (connection_name(scope.name), keys_name(scope.name)):
-            await self._tools.secrets.delete(scope.namespace, name)
+            await self._tools.secrets.delete(scope.namespace, name, fence=scope.request.fence)
         return None
 
     async def restrain(self, request: Request) -> None:
         """Stop what an environment with a broken spec runs, if its account must not run."""
         row = await self.store.find_row(request.key)
-        account = await self.store.find(Account, request.key.namespace)
-        if row is None or account is None or account.spec.state == "Active":
+        account = await self.store.find_row(Key("Account", "", request.key.namespace))
+        if row is None or account is None or account["spec"].get("state", "Active") == "Active":
             return
+        await self._tell_nobody(request, row)
         for each in await self.store.rows(Machine, namespace=request.key.namespace):
             if (each["labels"] or {}).get(DEVENV_LABEL) != request.key.name:
                 continue
@@ -99,6 +104,16 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
                 machine.spec.power = "Stopped"
                 await self.store.update(machine, fence=request.fence)
 
+    async def _tell_nobody(self, request: Request, row: Mapping[str, Any]) -> None:
+        """Withdraw what users are told, without a spec to go by."""
+        name = connection_name(request.key.name)
+        await self._tools.secrets.delete(request.key.namespace, name, fence=request.fence)
+        nothing = {**row["status"], "connection": "None", "told": ""}
+        if row["status"] != nothing:
+            await write_status(
+                self.store, request.key, StatusWish(row["uid"], nothing, 0, request.fence)
+            )
+
     async def _account(self, scope: DevEnvScope) -> Account:
         account = await self.store.find(Account, scope.namespace)
         if account is None or account.deleting:
@@ -106,32 +121,35 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
         return account
 
     async def _look(self, scope: DevEnvScope) -> None:
-        """Read the Machines anew."""
+        """Read the Machines anew; a broken spec is written again, as everything that is ours is."""
         for row in await rows_of(scope):
             try:
                 scope.known.machines[row["name"]] = to_object(Machine, row)
-            except InvalidError as error:
-                raise Blocked("InvalidMachine", f"Machine {row['name']}: {error}") from error
+            except InvalidError:
+                scope.known.machines[row["name"]] = without_spec(Machine, row)
+                scope.known.broken.add(row["name"])
 
     def _name(self, scope: DevEnvScope) -> None:
-        """Fix what every name begins with.
+        """Fix what every name begins with, once."""
+        status = scope.object.status
+        status.prefix = status.prefix or _prefix(scope.object.spec)
+        status.network = names.app_name(self._tools.installation, scope.uid)
+
+    def _check_name(self, scope: DevEnvScope) -> None:
+        """Let nothing come up by other names than those that are in use.
 
         Raises:
-            Blocked: Somebody wishes for other names than those that are in use.
+            Blocked: Somebody wishes for others.
         """
-        spec, status = scope.object.spec, scope.object.status
-        prefix = f"devenv-{spec.client}-{spec.app}"
-        if status.prefix not in ("", prefix):
+        if (prefix := scope.object.status.prefix) != _prefix(scope.object.spec):
             raise Blocked(
-                "NamesAreFixed",
-                f"client and app cannot change: its apps are called {status.prefix}-…",
+                "NamesAreFixed", f"client and app cannot change: its apps are called {prefix}-…"
             )
-        status.prefix = prefix
-        status.network = names.app_name(self._tools.installation, scope.uid)
 
     async def _go_down(self, scope: DevEnvScope, account: Account) -> Wait | None:
         """Tell nobody anything any more, then stop in the reverse order."""
         await withdraw(scope, self._tools)
+        await self._mend(scope)
         wait = await lower_all(scope)
         resting = "Stopping" if wait else "Stopped"
         self._be(scope, account.spec.state if account.spec.state != "Active" else resting)
@@ -139,6 +157,14 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
         scope.condition("Ready", wait is None, resting, f"waits for {why}" if why else "")
         scope.condition("Healthy", status=False, reason=resting)
         return wait
+
+    async def _mend(self, scope: DevEnvScope) -> None:
+        """Give Machines whose specs are broken others, at rest, so that they can be stopped."""
+        for name in scope.known.broken:
+            service = scope.known.machines[name].metadata.labels.get(SERVICE_LABEL)
+            if service in SERVICES and not scope.known.machines[name].deleting:
+                await ensure(scope, self._tools)
+                await keep(scope, self._tools, service, name=name, power="Stopped")
 
     async def _come_up(self, scope: DevEnvScope, account: Account) -> Wait | None:
         """Take the steps in order, as far as they go at present."""
@@ -214,6 +240,10 @@ def _soonest(scope: DevEnvScope, wait: Wait | None) -> float | None:
         due.append(status.rls.checked_at + INSPECT_EVERY)
     seconds += [_until(scope, moment) for moment in due]
     return min(seconds, default=None)
+
+
+def _prefix(spec: DevEnvSpec) -> str:
+    return f"devenv-{spec.client}-{spec.app}"
 
 
 def _until(scope: Scope[Any], moment: datetime) -> float:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from controller.devenv import database, rls
+from controller.devenv import rls
 from controller.devenv.connection import tell
 from controller.devenv.keys import ensure_keys
 from controller.devenv.machines import is_ready, keep
-from controller.devenv.relocation import psql_of
+from controller.devenv.prepared import ensure_prepared, psql_of
+from controller.devenv.relocation import source_of
 from controller.devenv.tools import DevEnvScope, Tools, Wait
 from crds.devenv import KeysStatus, RlsStatus, Service
-from crds.machine import Machine
 
 DRIFT_CONDITION: Final = "RlsDrift"
 # How often a running database is asked whether row-level security is as it was put there.
@@ -30,6 +30,7 @@ async def ensure(scope: DevEnvScope, tools: Tools) -> None:
         now=scope.now,
         random=tools.random,
         replace_before=_replaced_before(scope),
+        fence=scope.request.fence,
     )
     fingerprint = tools.fingerprint(keys.to_bytes())
     if status.keys is None or status.keys.fingerprint != fingerprint:
@@ -58,35 +59,33 @@ async def raise_services(scope: DevEnvScope, tools: Tools) -> Wait | None:
     """
     status = scope.object.status
     for service in scope.object.spec.services:
-        before = scope.machine(service)
-        machine = await keep(scope, tools, service)
-        if before is None or before.spec != machine.spec:
-            await _begin_again(scope, tools)
+        machine = await keep(
+            scope,
+            tools,
+            service,
+            source=source_of(scope, service),
+            before_change=lambda: _begin_again(scope, tools),
+        )
         if not is_ready(machine):
             if status.starting_since is not None:
                 return Wait(None, f"{service} to be well")
             continue
         if service == "postgres":
-            await _prepare(scope, tools, machine)
+            await ensure_prepared(scope, tools, machine)
     return None
 
 
 async def _begin_again(scope: DevEnvScope, tools: Tools) -> None:
-    """What was changed has to come up in order, and until then nobody should count on it."""
+    """What is about to change has to come up in order, and until then nobody should count on it.
+
+    On record before the change, so that whoever is interrupted between the two keeps the order.
+    """
     status = scope.object.status
     if status.starting_since is None:
         status.starting_since = scope.now
     if status.connection != "Partial":
         await tell(scope, tools, "Partial")
-
-
-async def _prepare(scope: DevEnvScope, tools: Tools, postgres: Machine) -> None:
-    """Have the database know the keys before anybody comes with them."""
-    keys = scope.object.status.keys
-    if keys is not None and keys.applied != keys.fingerprint:
-        await database.prepare(psql_of(scope, tools, postgres), scope.keys)
-        keys.applied = keys.fingerprint
-        await scope.save()
+    await scope.save()
 
 
 def away(scope: DevEnvScope) -> list[Service]:

@@ -56,10 +56,12 @@ class Known:
 
     Attributes:
         machines: The environment's Machines by name, those on their way out included.
+        broken: The names of those whose specs an edit by plain SQL broke.
         keys: Its keys, once a step has seen to them.
     """
 
     machines: dict[str, Machine] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     keys: Keys | None = None
 
 
