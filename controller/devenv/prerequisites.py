@@ -7,6 +7,8 @@ from controller.engine import Blocked
 from controller.providers import Unauthorized
 from crds.account import Account
 from crds.devenv import DevEnv
+from crds.fleet import one, tally
+from crds.platform import PLATFORM, Platform, PlatformSpec
 
 CONDITION = "Prerequisites"
 RECHECK_SECONDS = 60.0
@@ -24,6 +26,7 @@ async def check_prerequisites(scope: DevEnvScope, tools: Tools, account: Account
     status.missing = [
         *_by_wish(scope, tools),
         *await _by_quota(scope, account),
+        *await _by_caps(scope),
         *await _by_provider(scope, tools),
     ]
     if status.missing:
@@ -48,6 +51,22 @@ async def _by_quota(scope: DevEnvScope, account: Account) -> list[str]:
     page = await scope.store.list(DevEnv, namespace=scope.namespace)
     older = [each for each in page.items if _age(each) < _age(scope.object)]
     return [f"quota: the account may have {most}"] if len(older) >= most else []
+
+
+async def _by_caps(scope: DevEnvScope) -> list[str]:
+    """The older ones of the whole fleet are the ones within its caps."""
+    found = await scope.store.find(Platform, PLATFORM)
+    platform = PlatformSpec() if found is None else found.spec
+    fleet = await tally(scope.store, platform, older_than=scope.object)
+    fleet = fleet.plus(one(platform, scope.object.spec))
+    missing = []
+    if fleet.machines > platform.caps.machines:
+        missing.append(f"fleet: the platform may have {platform.caps.machines} machines")
+    if fleet.monthly_usd > platform.caps.monthly_spend_usd:
+        missing.append(
+            f"fleet: the platform may spend {platform.caps.monthly_spend_usd:.2f} USD a month"
+        )
+    return missing
 
 
 async def _by_provider(scope: DevEnvScope, tools: Tools) -> list[str]:
