@@ -110,7 +110,8 @@ async def quarantined_and_lost(world: World) -> None:
     await until_stopped(world)
     started = len(world.fly.machines)
     await destroy(world)
-    await world.until_event("MachineLost")
+    # Of what rests, a full look and a resync tell, every ten minutes each; then it is believed.
+    await world.until_event("MachineLost", within=1800)
     await world.pass_time(LONG)
     assert len(world.fly.machines) == started
     workspace = await world.store.find_row(Key("Workspace", USER, WORKSPACE))

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from tests.simulation.conftest import ALL_POINTS, Tally
+from tests.simulation.doorbells import DOORBELLS
 from tests.simulation.faults import AT_EFFECTS, Fault, Perturbation
 from tests.simulation.sweep import calm, compare, live
-from tests.simulation.swept import SWEPT, sampled
+from tests.simulation.swept import SWEPT, WORKSPACES, sampled
 
 pytestmark = [
     # A sweep is dozens of lives on a real database.
@@ -19,8 +20,6 @@ pytestmark = [
 
 BEGINNING = "sign_up"
 PAIRS = 60
-# A wish passes at most ten watchers on its way, each of which polls once a minute.
-LATEST_SECONDS = 600.0
 TWO_SIDED = [Fault.HANDED_OVER, Fault.CRASH_AFTER, Fault.CRASH_BEFORE]
 
 
@@ -106,6 +105,16 @@ def test_two_replicas(url: str, tally: Tally, scenario: str, seed: int) -> None:
     assert calm(url, life).state == live(url, life, seed=seed, replicas=2).state, replay(
         scenario, seed=seed, replicas=2
     )
+
+
+@pytest.mark.parametrize("doorbell", DOORBELLS)
+@pytest.mark.parametrize("scenario", WORKSPACES)
+def test_lost_news(url: str, tally: Tally, scenario: str, doorbell: str) -> None:
+    """News that is lost, doubled or late changes nothing in the end, and no wish waits for ever."""
+    tally.runs += 1
+    life = WORKSPACES[scenario].life
+
+    compare(calm(url, life), live(url, life, doorbell=DOORBELLS[doorbell]))
 
 
 @pytest.mark.parametrize("fault", TWO_SIDED, ids=lambda fault: fault.name)
