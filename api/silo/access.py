@@ -29,6 +29,8 @@ Field = Literal[
     "db_connection_string",
     "db_connection_string (masked)",
     "studio_url",
+    "studio_user",
+    "studio_password",
     "silo_preview_url",
 ]
 MASKED: Final = "db_connection_string (masked)"
@@ -41,6 +43,8 @@ _EVERYTHING: Final[tuple[Field, ...]] = (
     "db_password",
     "db_connection_string",
     "studio_url",
+    "studio_user",
+    "studio_password",
     "silo_preview_url",
 )
 # Who is told what while users are told nothing, addresses, everything, everything as unsafe.

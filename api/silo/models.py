@@ -144,4 +144,6 @@ class AppContext(Answer):
     db_password: Annotated[str | None, Field(repr=False)] = None
     db_connection_string: Annotated[str | None, Field(repr=False)] = None
     studio_url: str | None = None
+    studio_user: str | None = None
+    studio_password: Annotated[str | None, Field(repr=False)] = None
     silo_preview_url: str | None = None

@@ -25,6 +25,8 @@ PASSWORD: Final = "p@ss:w/rd?x=1"
 PARTS: Final[dict[str, str]] = {
     "supabase_url": "https://devenv-acme-erp-kong.fly.dev",
     "studio_url": "https://devenv-acme-erp-studio.fly.dev",
+    "studio_user": "supabase",
+    "studio_password": "a password of the administrators' page",
     "silo_preview_url": "https://silo-acme-erp--prod.netlify.app",
     "supabase_anon_key": "anon.key.of-the-tests",
     "supabase_service_role_key": "service.key.of-the-tests",

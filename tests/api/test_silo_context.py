@@ -27,6 +27,8 @@ TOLD: Final[dict[str, dict[str, str]]] = {
     "supabase_anon_key": {"devops": "FU", **dict.fromkeys(FRONT_ENDS, "F")},
     "silo_preview_url": {"devops": "PFU", **dict.fromkeys(FRONT_ENDS, "F")},
     "studio_url": {"devops": "PFU"},
+    "studio_user": {"devops": "FU"},
+    "studio_password": {"devops": "FU"},
     "supabase_service_role_key": {"devops": "FU"},
     "db_password": {"devops": "FU"},
     "db_connection_string": {"devops": "FU", "security-auditor": "FU"},
@@ -135,7 +137,8 @@ async def test_what_there_is_none_of_is_left_out(town: Town) -> None:
 
 async def test_a_record_that_says_less_than_the_row_gives_less(town: Town) -> None:
     """Row and record are read one after the other: what is given is what both allow."""
-    nothing = dict.fromkeys(("supabase_anon_key", "db_password", "db_connection_string"))
+    keys = ("supabase_anon_key", "db_password", "db_connection_string")
+    nothing = dict.fromkeys((*keys, "studio_user", "studio_password"))
     await town.connected("Full", **nothing, supabase_service_role_key=None)
     partial = (await town.context("devops")).json()
     await town.tell(await town.row(), connection="Partial")
