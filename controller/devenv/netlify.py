@@ -7,7 +7,7 @@ Nothing here can stop a dev environment: what goes wrong is a condition and a la
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -18,7 +18,7 @@ from controller.providers import AlreadyExists, Call, NotFound, ProviderError, U
 from controller.providers.exchange import clean
 from controller.providers.netlify import Context, Netlify, NewValue, NewVariable, SiteRef
 from crds.connection import Keys
-from crds.devenv import NetlifySpec, NetlifyStatus
+from crds.devenv import DevEnvSpec, NetlifySpec, NetlifyStatus
 
 CURRENT: Final = "NetlifyCurrent"
 URL: Final = "VITE_SUPABASE_URL"
@@ -56,14 +56,21 @@ async def tell_front_end(scope: DevEnvScope, tools: Tools, keys: Keys) -> Wait |
     if tools.netlify is None:
         _be(scope, "NoToken", "this installation has no token of a Netlify team")
         return None
-    values = {
-        URL: tools.public_url(scope.object.spec.app_of("kong")),
-        ANON_KEY: keys.anon_key,
-    }
+    values = values_of(scope.object.spec, keys, tools.public_url)
     try:
         return await _tell(scope, tools, tools.netlify, wished, values)
     except ProviderError as error:
         return _refused(scope, error)
+
+
+def values_of(spec: DevEnvSpec, keys: Keys, public_url: Callable[[str], str]) -> Mapping[str, str]:
+    """What the front end is to know, by variable."""
+    return {URL: public_url(spec.app_of("kong")), ANON_KEY: keys.anon_key}
+
+
+def said(wished: NetlifySpec, values: Mapping[str, str]) -> bytes:
+    """What is told to whom, for its fingerprint."""
+    return json.dumps([wished.team, wished.site, values], sort_keys=True).encode()
 
 
 async def _tell(
@@ -75,8 +82,7 @@ async def _tell(
 ) -> Wait | None:
     """Write what is to be known, ask for the build, and see what becomes of it."""
     told = scope.object.status.netlify or NetlifyStatus()
-    said = json.dumps([wished.team, wished.site, values], sort_keys=True)
-    fingerprint = tools.fingerprint(said.encode())
+    fingerprint = tools.fingerprint(said(wished, values))
     condition = scope.object.status.condition(CURRENT)
     if told.fingerprint != fingerprint:
         if condition is None or condition.reason in FINAL:

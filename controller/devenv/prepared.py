@@ -30,8 +30,19 @@ def is_prepared(scope: DevEnvScope, tools: Tools, postgres: Machine) -> bool:
 def _mark(scope: DevEnvScope, tools: Tools, postgres: Machine) -> str:
     """Another one for other keys, and for another disk: an empty one knows nobody."""
     keys, volume = scope.object.status.keys, postgres.status.volume
-    told = f"{keys and keys.fingerprint} {volume and volume.id}"
-    return tools.fingerprint(told.encode())
+    return tools.fingerprint(
+        mark_of(None if keys is None else keys.fingerprint, None if volume is None else volume.id)
+    )
+
+
+def mark_of(keys: str | None, volume: str | None) -> bytes:
+    """What the mark of a prepared database is the fingerprint of.
+
+    Args:
+        keys: The keys' fingerprint.
+        volume: The id of the volume that the database is on.
+    """
+    return f"{keys} {volume}".encode()
 
 
 def psql_of(scope: DevEnvScope, tools: Tools, machine: Machine) -> Psql:

@@ -6,7 +6,8 @@ say exists, on a copy of the rows that is dropped afterwards.
 
 from deploy.plan.documents import DocumentError, Wish, parse
 from deploy.plan.known import Known
-from deploy.plan.rehearsal import Outcome, Rehearsal, rehearse
+from deploy.plan.outcomes import Outcome
+from deploy.plan.rehearsal import Rehearsal, rehearse
 from deploy.plan.scratch import ScratchError
 from deploy.plan.steps import Step
 

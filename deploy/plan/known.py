@@ -32,6 +32,7 @@ class Known:
         agent_env: What every machine's agent is told.
         fingerprints: Stand in rows for what is secret.
         cipher: Decrypts secrets; one that fits none of them when the controller's is not known.
+        front_ends: Whether there is a token that opens front ends.
     """
 
     complete: bool = False
@@ -40,6 +41,7 @@ class Known:
     agent_env: Mapping[str, str] = field(default_factory=dict)
     fingerprints: Fingerprinter = STAND_IN_FINGERPRINTS
     cipher: Cipher = field(default_factory=lambda: Cipher([Fernet(Fernet.generate_key())]))
+    front_ends: bool = True
 
     @classmethod
     async def load(cls, store: Store, environ: Mapping[str, str]) -> Known:
@@ -63,7 +65,15 @@ class Known:
         keys = {key: base64.b64decode(value) for key, value in json.loads(held).items()}
         tokens = MachineTokens(keys)
         prints = STAND_IN_FINGERPRINTS if key is None else Fingerprinter(key)
-        return cls(True, settings.installation, tokens, settings.agent_env, prints, cipher)
+        return cls(
+            complete=True,
+            installation=settings.installation,
+            tokens=tokens,
+            agent_env=settings.agent_env,
+            fingerprints=prints,
+            cipher=cipher,
+            front_ends=settings.netlify_token is not None,
+        )
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

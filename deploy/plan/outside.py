@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from controller.machine import names
 from controller.machine.config import config_hash, desired_config
 from controller.machine.tools import Tools
 from crds.compute import MONTHLY_VOLUME_USD_PER_GB, MachineSize, monthly_cost_usd
+from crds.devenv import MONTHLY_HOURS, MONTHLY_WORKING_HOURS, DevEnv
 from crds.errors import InvalidError
 from crds.machine import InstanceStatus, Machine, MachineSpec
 from crds.meta import Resource
@@ -26,6 +27,8 @@ from deploy.local.simulators.kv.store import KV, Entry
 PUBLIC = ("shared_v4", "v6")
 # Documentation addresses (RFC 5737, RFC 3849), and a private one: they are only counted.
 ADDRESSES = (("shared_v4", "192.0.2.1"), ("v6", "2001:db8::1"), ("private_v6", "fd00::1"))
+
+WORKED = MONTHLY_WORKING_HOURS / MONTHLY_HOURS
 
 
 class Outside:
@@ -67,11 +70,22 @@ class Outside:
             elif isinstance(each, Route):
                 self._seed_entry(each)
 
-    def monthly_usd(self) -> float:
-        """What all machines with their volumes cost a month when they are always on."""
+    def take(self, taken: Mapping[str, str]) -> None:
+        """Have the apps of other accounts' services, whose names are fixed, with their networks."""
+        for name, network in taken.items():
+            self.fly.apps[name] = App(name, name, self.fly.org, network, self.fly.now())
+
+    def monthly_usd(self, resting: frozenset[str] = frozenset()) -> float:
+        """What all machines with their volumes cost a month.
+
+        Args:
+            resting: The apps whose machines run in working hours only; all others always.
+        """
         live = [m for m in self.fly.machines.values() if m.state not in TERMINAL]
         guests = sum(
-            monthly_cost_usd(MachineSize.model_validate(m.config["guest"]), 0) for m in live
+            monthly_cost_usd(MachineSize.model_validate(m.config["guest"]), 0)
+            * (WORKED if m.app in resting else 1.0)
+            for m in live
         )
         disks = sum(v.size_gb for v in self.fly.volumes.values() if v.state == "created")
         return round(guests + MONTHLY_VOLUME_USD_PER_GB * disks, 2)
@@ -227,13 +241,17 @@ class Outside:
         self.known.add(key)
 
 
-def installation_of(machines: Sequence[Machine]) -> str | None:
-    """The installation that the machines' apps are marked with, if there are any."""
-    for machine in machines:
-        if (app := machine.status.app) is not None:
-            found = app.name.removeprefix("inv-").rpartition(names.encode_uid(machine.uid))[0]
-            if found.endswith("-"):
-                return found.removesuffix("-")
+def installation_of(objects: Iterable[Resource]) -> str | None:
+    """The installation that apps and networks are marked with, if there are any."""
+    for each in objects:
+        mark = ""
+        if isinstance(each, Machine) and each.status.app is not None:
+            mark = each.status.app.name
+        elif isinstance(each, DevEnv):
+            mark = each.status.network
+        found = mark.removeprefix("inv-").rpartition(names.encode_uid(each.uid))[0]
+        if found.endswith("-"):
+            return found.removesuffix("-")
     return None
 
 

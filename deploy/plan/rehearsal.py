@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
@@ -14,29 +13,36 @@ from psycopg_pool import AsyncConnectionPool
 
 from controller.assembly import Clouds, Pace, Replica
 from controller.engine import Timing
-from controller.machine import names
 from controller.machine.agent import AgentClient
 from controller.machine.tools import Tools
 from controller.providers import Gear
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from controller.providers.netlify import Netlify
 from crds.annotations import PAUSED
-from crds.machine import Machine
-from crds.meta import Key
+from crds.devenv import SERVICES, DevEnv
 from crds.registry import KINDS
 from crds.secrets import Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import LOCK_TIMEOUT_MS, Database, Pool
 from crds.store.rows import to_json
 from deploy.local import virtual_time
+from deploy.local.simulators.effects import Effect
 from deploy.local.simulators.fly.cloud import FlyCloud
+from deploy.local.simulators.fly.runtime import InlineRuntime
 from deploy.local.simulators.kv.store import KV
+from deploy.local.simulators.netlify import NetlifyAPI, NetlifyTeam
 from deploy.local.simulators.transport import SimulatorTransport
+from deploy.plan import front_ends
 from deploy.plan import rows as copied
 from deploy.plan.documents import Wish
+from deploy.plan.guests import Guests
 from deploy.plan.known import Known
+from deploy.plan.outcomes import Outcome, is_blocked, is_unsettled, key_of, outcomes
 from deploy.plan.outside import Outside, installation_of, readable, seeded
+from deploy.plan.owners import EVERY_VERSION, Owners
 from deploy.plan.scratch import Scratch, scratch
+from deploy.plan.standing import Prints, StandIn
 from deploy.plan.steps import Recorder, Step, step
 
 # Virtual seconds that a plan may take; what is not done by then is told.
@@ -48,28 +54,12 @@ REST_SECONDS = 14.0
 STUCK_SECONDS = 60.0
 POOL_SIZE = 4
 PACE = Pace(timing=Timing(duration=120.0, renew_every=40.0, margin=5.0), shards=1)
-REFUSALS = ("RegionRefused", "ShrinkRefused")
 ROW_COLUMNS = (
     "uid, kind, namespace, name, resource_version, generation, creation_timestamp, "
     "deletion_timestamp, labels, annotations, finalizers, owner_references, managed_fields, "
     "spec, status"
 )
-
-
-class Outcome(NamedTuple):
-    """What becomes of one object.
-
-    Attributes:
-        key: Which.
-        before: Its phase at present; None when it is not there yet.
-        after: Its phase in the end; None when it is gone.
-        problem: Why the wish has not come true; None when it has.
-    """
-
-    key: Key
-    before: str | None
-    after: str | None
-    problem: str | None
+EXEC = "machines.exec"
 
 
 @dataclass(frozen=True)
@@ -82,6 +72,8 @@ class Rehearsal:
         outcomes: What becomes of the objects.
         cost_before: USD a month at present, always on.
         cost_after: The same in the end.
+        worked_before: USD a month at present, if what stops by itself ran in working hours only.
+        worked_after: The same in the end.
         at_rest: Whether everything came to rest within the virtual time.
         seconds: Virtual seconds that it took.
         notes: What was assumed.
@@ -92,6 +84,8 @@ class Rehearsal:
     outcomes: list[Outcome]
     cost_before: float
     cost_after: float
+    worked_before: float
+    worked_after: float
     at_rest: bool
     seconds: float
     notes: list[str] = field(default_factory=list)
@@ -130,19 +124,24 @@ async def _rehearse(
 ) -> Rehearsal:
     async with _pool(where) as pool:
         stage = Stage(pool, found, known)
+        stood_in = await stage.stand_in()
         before = await stage.rows()
-        cost = stage.outside.monthly_usd()
+        cost, worked = await stage.costs()
         for wish in wishes:
             await wish.apply(stage.store)
+        assumed = await stage.seed_front_ends()
         at_rest = await stage.play()
+        cost_after, worked_after = await stage.costs()
         return Rehearsal(
             steps=await stage.steps(),
-            outcomes=_outcomes(before, await stage.rows()),
+            outcomes=outcomes(before, await stage.rows()),
             cost_before=cost,
-            cost_after=stage.outside.monthly_usd(),
+            cost_after=cost_after,
+            worked_before=worked,
+            worked_after=worked_after,
             at_rest=at_rest,
             seconds=virtual_time.running_loop().time(),
-            notes=[*stage.outside.notes, *await stage.paused()],
+            notes=[*stage.outside.notes, *stood_in, *assumed, *await stage.paused()],
             scratch=where.form,
         )
 
@@ -159,15 +158,24 @@ class Stage:
     def __init__(self, pool: Pool, found: copied.Rows, known: Known) -> None:
         loop = virtual_time.running_loop()
         start = loop.start.timestamp()
-        self.fly = FlyCloud(now=lambda: start + loop.time(), rng=seeded(0))
-        self.kv = KV(now=lambda: start + loop.time(), rng=seeded(1))
-        self.recorder = Recorder(SimulatorTransport(fly=self.fly, kv=self.kv), self.fly, self.kv)
+
+        def now() -> float:
+            return start + loop.time()
+
+        self._guests = Guests()
+        runtime = InlineRuntime(now, guest=self._guests)
+        self.fly = FlyCloud(now=now, rng=seeded(0), runtime=runtime)
+        self.kv = KV(now=now, rng=seeded(1))
+        self.team = NetlifyTeam(now=now, rng=seeded(4))
+        hosts = {front_ends.HOST: NetlifyAPI(self.team)}
+        simulators = SimulatorTransport(fly=self.fly, kv=self.kv, hosts=hosts)
+        self.recorder = Recorder(simulators, self.fly, self.kv, self.team)
         self.store = Store(Database(pool), virtual_time.clock(), LocalDoorbell())
-        objects = list(readable((KINDS[row["kind"]], to_json(row)) for row in found.ours))
-        machines = [each for each in objects if isinstance(each, Machine)]
+        self._objects = list(readable((KINDS[row["kind"]], to_json(row)) for row in found.ours))
         self._others = [row["uid"] for row in found.others]
         self._known = known
-        self._installation = known.installation or installation_of(machines) or "plan"
+        self._prints = Prints(known.fingerprints.of)
+        self._installation = known.installation or installation_of(self._objects) or "plan"
         clouds = self._clouds()
         self.replica = Replica(
             self.store,
@@ -178,7 +186,8 @@ class Stage:
             pace=PACE,
         )
         self.outside = Outside(self.fly, self.kv, self._tools(clouds), exact=known.complete)
-        self.outside.seed(objects, found.carried_out)
+        self.outside.seed(self._objects, found.carried_out)
+        self.outside.take(found.taken)
 
     def _clouds(self) -> Clouds:
         return Clouds(
@@ -195,8 +204,13 @@ class Stage:
             installation=self._installation,
             agent_env=self._known.agent_env,
             secrets=Secrets(self.store, self._known.cipher),
-            fingerprint=self._known.fingerprints.of,
+            fingerprint=self._prints.of,
+            random=seeded(5).randbytes,
+            netlify=self._netlify() if self._known.front_ends else None,
         )
+
+    def _netlify(self) -> Netlify:
+        return Netlify(self.recorder, token=self.team.token, gear=_gear())
 
     def _tools(self, clouds: Clouds) -> Tools:
         return Tools(
@@ -208,6 +222,32 @@ class Stage:
             agent_env=clouds.agent_env,
             secrets=clouds.secrets,
         )
+
+    async def stand_in(self) -> list[str]:
+        """Have keys where those on record cannot be read; says for whom."""
+        clouds = self._clouds()
+        where = StandIn(clouds.secrets, self._prints, clouds.fly.machine_url, seeded(6))
+        return await where.put(self._objects)
+
+    async def seed_front_ends(self) -> list[str]:
+        """Have the front ends that are wished for; says what had to be assumed."""
+        if not self._known.front_ends:
+            return []
+        return list(front_ends.seed(self.team, await self._devenvs()))
+
+    async def _devenvs(self) -> list[DevEnv]:
+        rows = [(DevEnv, to_json(row)) for row in await self.rows() if row["kind"] == "DevEnv"]
+        return [each for each in readable(rows) if isinstance(each, DevEnv)]
+
+    async def costs(self) -> tuple[float, float]:
+        """USD a month, always on, and with what stops by itself in working hours only."""
+        resting = frozenset(
+            each.spec.app_of(service)
+            for each in await self._devenvs()
+            if each.spec.auto_stop_minutes is not None
+            for service in SERVICES
+        )
+        return self.outside.monthly_usd(), self.outside.monthly_usd(resting)
 
     async def play(self) -> bool:
         """Let the replica work until it rests; returns whether everything came to its end."""
@@ -230,10 +270,10 @@ class Stage:
                 seen, since = now, loop.time()
                 continue
             quiet = loop.time() - since
-            unsettled = [row for row in await self.rows() if _is_unsettled(row)]
+            unsettled = [row for row in await self.rows() if is_unsettled(row)]
             if quiet >= REST_SECONDS and not unsettled:
                 return True
-            if quiet >= STUCK_SECONDS and any(_is_blocked(row) for row in unsettled):
+            if quiet >= STUCK_SECONDS and any(is_blocked(row) for row in unsettled):
                 return True
         return False
 
@@ -259,84 +299,27 @@ class Stage:
             PAUSED,
             self._others,
         )
-        return [f"{_key(row)} stays paused: nothing is done about it" for row in rows]
+        return [f"{key_of(row)} stays paused: nothing is done about it" for row in rows]
 
     async def steps(self) -> list[Step]:
         """What was done outside."""
-        rows = await self.store.database.fetch(
-            "SELECT uid, namespace, name FROM objects WHERE kind = 'Machine' UNION "
-            "SELECT uid, namespace, name FROM object_log WHERE kind = 'Machine'"
-        )
-        keys = {row["uid"]: Key("Machine", row["namespace"], row["name"]) for row in rows}
-
-        def owner(app: str) -> str | None:
-            uid = names.uid_of_app(self._installation, app)
-            return str(keys[uid]) if uid in keys else None
-
-        return [
-            step(provider, effect, self.outside.known, owner)
-            for provider, effect in self.recorder.effects
-        ]
+        rows = await self.store.database.fetch(EVERY_VERSION)
+        owners = Owners(self._installation, rows)
+        found = []
+        for provider, effect in self.recorder.effects:
+            does, known = None, self.outside.known
+            if effect.operation == EXEC:
+                # In the order in which each machine was asked; who only looked did nothing.
+                does = self._guests.done[effect.id].popleft()
+            if (effect.operation == EXEC and does is None) or _is_again(effect, known):
+                continue
+            found.append(step(provider, effect, known, owners.of(effect), does))
+        return found
 
 
-def _outcomes(before: Sequence[DictRow], after: Sequence[DictRow]) -> list[Outcome]:
-    then = {_key(row): row for row in before}
-    now = {_key(row): row for row in after}
-    return [
-        Outcome(
-            key,
-            _phase(then.get(key)),
-            _phase(now.get(key)),
-            _problem(now[key]) if key in now else None,
-        )
-        for key in sorted(then.keys() | now.keys())
-    ]
-
-
-def _key(row: Mapping[str, Any]) -> Key:
-    return Key(row["kind"], row["namespace"], row["name"])
-
-
-def _phase(row: Mapping[str, Any] | None) -> str | None:
-    return None if row is None else row["status"].get("phase", "Pending")
-
-
-def _problem(row: Mapping[str, Any]) -> str | None:
-    """Why an object is not as wished, in its own words."""
-    status = row["status"]
-    if (retry := status.get("retry")) is not None:
-        return f"{retry['kind']}, {retry['reason']}: {retry.get('message', '')}"
-    for condition in status.get("conditions") or []:
-        if condition["type"] in REFUSALS and condition["status"] == "True":
-            return f"{condition['type']}: {condition.get('message', '')}"
-    if row["deletion_timestamp"] is not None:
-        return "its deletion is not through"
-    if _is_unsettled(row):
-        ready = _ready(row)
-        return f"{ready['reason']}: {ready.get('message', '')}" if ready else "not looked at yet"
-    return None
-
-
-def _is_unsettled(row: Mapping[str, Any]) -> bool:
-    """Whether something about it is still to be done."""
-    status, ready = row["status"], _ready(row)
-    return (
-        row["deletion_timestamp"] is not None
-        or status.get("observedGeneration") != row["generation"]
-        or status.get("retry") is not None
-        or status.get("intent") is not None
-        or ready is None
-        or ready["status"] != "True"
-    )
-
-
-def _is_blocked(row: Mapping[str, Any]) -> bool:
-    return (row["status"].get("retry") or {}).get("kind") in {"Blocked", "Terminal"}
-
-
-def _ready(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    conditions = row["status"].get("conditions") or []
-    return next((c for c in conditions if c["type"] == "Ready"), None)
+def _is_again(effect: Effect, known: set[str]) -> bool:
+    """Whether something is made that is there already, which changes nothing."""
+    return effect.operation == "apps.create" and effect.app in known
 
 
 def _gear() -> Gear:

@@ -21,9 +21,9 @@ OURS = (
     "OR (kind = 'Account' AND name = ANY(%(accounts)s)) "
     "OR (kind = 'Route' AND spec->>'account' = ANY(%(accounts)s))"
 )
-# Others' workspaces count towards the caps, and others' claims on a name in question hold.
+# What others have counts towards the caps, and others' claims on a name in question hold.
 OTHERS = (
-    "kind = 'Workspace' OR (kind = 'Route' AND (name = ANY(%(names)s) OR name IN "
+    "kind IN ('Workspace', 'DevEnv') OR (kind = 'Route' AND (name = ANY(%(names)s) OR name IN "
     "(SELECT spec->>'subdomain' FROM objects "
     "WHERE kind = 'Workspace' AND namespace = ANY(%(accounts)s))))"
 )
@@ -37,6 +37,8 @@ class Rows:
         ours: The accounts' rows and the platform's, as JSON; these are reconciled.
         others: Rows that only have to be there.
         heartbeats: What is known of the accounts' machines.
+        secrets: The accounts' secrets, encrypted.
+        taken: The apps of others' services, with their networks: their names are fixed.
         carried_out: By machine, the spec that was last carried out, where it is another one.
         newest: The newest resourceVersion.
     """
@@ -44,6 +46,8 @@ class Rows:
     ours: Sequence[Mapping[str, Any]]
     others: Sequence[Mapping[str, Any]]
     heartbeats: Sequence[Mapping[str, Any]]
+    secrets: Sequence[Mapping[str, Any]]
+    taken: Mapping[str, str]
     carried_out: Mapping[UUID, Mapping[str, Any]]
     newest: int
 
@@ -66,6 +70,8 @@ def read(url: str, wishes: Sequence[Wish]) -> Rows:
             ours=ours,
             others=[_paused(row) for row in others],
             heartbeats=_heartbeats(connection, machines),
+            secrets=_secrets(connection, wanted["accounts"]),
+            taken=_taken(connection, wanted["accounts"]),
             carried_out=dict(_carried_out(connection, machines)),
             newest=max((row["resource_version"] for row in (*ours, *others)), default=0),
         )
@@ -79,6 +85,7 @@ def write(url: str, rows: Rows) -> None:
         _insert(connection, "objects", [*rows.ours, *rows.others])
         connection.execute("ALTER TABLE objects ENABLE TRIGGER USER")
         _insert(connection, "heartbeats", rows.heartbeats)
+        _insert(connection, "secrets", rows.secrets)
         connection.execute("SELECT setval('resource_versions', %s)", (max(1, rows.newest),))
 
 
@@ -140,6 +147,25 @@ def _heartbeats(
         ([row["uid"] for row in machines],),
     ).fetchall()
     return [row["row"] for row in rows]
+
+
+def _secrets(
+    connection: psycopg.Connection[DictRow], accounts: Sequence[str]
+) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT to_jsonb(secrets) AS row FROM secrets WHERE namespace = ANY(%s)", (accounts,)
+    ).fetchall()
+    return [row["row"] for row in rows]
+
+
+def _taken(connection: psycopg.Connection[DictRow], accounts: Sequence[str]) -> dict[str, str]:
+    rows = connection.execute(
+        "SELECT spec->'service'->>'app' AS app, spec->'service'->>'network' AS network "
+        "FROM objects WHERE kind = 'Machine' AND namespace <> ALL(%s) "
+        "AND jsonb_typeof(status->'app'->'createdAt') = 'string'",
+        (accounts,),
+    ).fetchall()
+    return {row["app"]: row["network"] for row in rows if row["app"] and row["network"]}
 
 
 def _carried_out(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import httpx
@@ -12,6 +12,7 @@ from controller.edge import PREFIX
 from deploy.local.simulators.effects import Effect
 from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.kv.store import KV
+from deploy.local.simulators.netlify import NetlifyTeam
 
 NOUNS = {
     "apps": "app",
@@ -21,14 +22,20 @@ NOUNS = {
     "leases": "machine",
     "metadata": "machine",
     "kv": "entry",
+    "secrets": "secrets",
+    "variables": "variable",
+    "builds": "build",
 }
+# An app's own, and not called after anything else.
+OF_APPS = frozenset({"app", "addresses", "secrets"})
+OURS = "inv-"
 
 
 class Step(NamedTuple):
     """One call that changes something.
 
     Attributes:
-        provider: `fly` or `cloudflare`.
+        provider: `fly`, `cloudflare` or `netlify`.
         operation: Such as `machines.create`.
         object: The row on whose behalf, if that is known.
         thing: What is changed; `new …` for what the plan itself made.
@@ -49,12 +56,19 @@ class Recorder(httpx.AsyncBaseTransport):
         inner: The simulators.
         fly: Whose effects are kept.
         kv: The same.
+        team: The same.
     """
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, fly: FlyCloud, kv: KV) -> None:
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, fly: FlyCloud, kv: KV, team: NetlifyTeam
+    ) -> None:
         self._inner = inner
-        self._logs = (("fly", fly.effects), ("cloudflare", kv.effects))
-        self._read = {"fly": 0, "cloudflare": 0}
+        self._logs = (
+            ("fly", fly.effects),
+            ("cloudflare", kv.effects),
+            ("netlify", team.effects),
+        )
+        self._read = dict.fromkeys((provider for provider, _ in self._logs), 0)
         self.effects: list[tuple[str, Effect]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -68,7 +82,7 @@ class Recorder(httpx.AsyncBaseTransport):
 
 
 def step(
-    provider: str, effect: Effect, known: set[str], owner: Callable[[str], str | None]
+    provider: str, effect: Effect, known: set[str], owner: str | None, does: str | None = None
 ) -> Step:
     """Describe an effect.
 
@@ -76,18 +90,29 @@ def step(
         provider: Whose.
         effect: What was done.
         known: Names and ids that were there before.
-        owner: The object behind an app's name.
+        owner: The object on whose behalf.
+        does: What a command does.
     """
     operation, noun = effect.operation, NOUNS.get(effect.operation.partition(".")[0], "")
     if provider == "cloudflare":
         name = effect.id.removeprefix(PREFIX)
         behind = f"Route/{name}" if effect.id.startswith(PREFIX) else "Platform/platform"
         return Step(provider, operation, behind, f"{noun} {effect.id}", _of_entry(effect.details))
-    name = effect.app if noun in {"app", "addresses"} else effect.id
-    thing = f"{noun} {name}" if name in known else f"new {noun}"
-    if noun == "addresses":
-        thing = f"address of {'app ' + name if name in known else 'new app'}"
-    return Step(provider, operation, owner(effect.app), thing, _attributes(effect))
+    if provider == "netlify":
+        thing = f"{noun} {effect.id}" if noun == "variable" else noun
+        return Step(provider, operation, owner, f"{thing} of site {effect.app}", {})
+    shown = _attributes(effect) if does is None else {"does": does}
+    return Step(provider, operation, owner, _thing(effect, noun, known), shown)
+
+
+def _thing(effect: Effect, noun: str, known: set[str]) -> str:
+    """What is changed; names that are drawn in the plan are not shown, they will be others."""
+    if noun not in OF_APPS:
+        return f"{noun} {effect.id}" if effect.id in known else f"new {noun}"
+    name = effect.app
+    app = f"app {name}" if name in known or not name.startswith(OURS) else "app"
+    app = app if name in known else f"new {app}"
+    return {"addresses": f"address of {app}", "secrets": f"secrets of {app}"}.get(noun, app)
 
 
 def _attributes(effect: Effect) -> dict[str, str]:
@@ -97,8 +122,14 @@ def _attributes(effect: Effect) -> dict[str, str]:
     match effect.operation:
         case "addresses.create":
             shown = {"type": details.get("type")}
+        case "secrets.update":
+            shown = {"number": len(details.get("names") or ())}
         case "volumes.create" | "volumes.extend":
-            shown = {"region": details.get("region"), "size": _gb(details.get("size_gb"))}
+            shown = {
+                "region": details.get("region"),
+                "size": _gb(details.get("size_gb")),
+                "copy": details.get("source_volume_id"),
+            }
         case "machines.create" | "machines.update":
             config = details.get("config") or {}
             shown = {
