@@ -14,7 +14,8 @@ class Rendered:
 
     Attributes:
         env: Variables that anybody may see.
-        secrets: Variables that nobody may; the same names never stand in both.
+        secrets: Variables that nobody may: keys, and where users come in;
+            the same names never stand in both.
         check: How the provider finds out that it is well.
         check_path: Where an HTTP check asks.
         public: Whether the world reaches it.

@@ -13,14 +13,14 @@ from psycopg.conninfo import conninfo_to_dict
 from controller.devenv.keys import dashboard_password
 from controller.devenv.wanted import machine_spec
 from crds.devenv import PORTS, SERVICES, DevEnvSpec, Service
-from tests.devenv.rendered import SPEC, keys_of, specs, told
+from tests.devenv.rendered import SPEC, keys_of, public_url, specs, told
 
 LOCAL = {f"{scheme}://localhost:3000{tail}" for scheme in ("http", "https") for tail in ("", "/**")}
 
 
 @given(spec=specs, seed=st.integers(0, 2**32))
 def test_no_secret_stands_where_anybody_reads(spec: DevEnvSpec, seed: int) -> None:
-    """Neither a key nor anything made of one is in what a row, a log or a config shows."""
+    """No key, nothing made of one and no public address is in what rows, logs and configs show."""
     keys = keys_of(seed, spec)
     values = (
         keys.db_password,
@@ -29,6 +29,9 @@ def test_no_secret_stands_where_anybody_reads(spec: DevEnvSpec, seed: int) -> No
         keys.service_role_key,
         keys.probe_key,
         dashboard_password(keys),
+        # Rows are there while the environment is down, when nobody is told where it was.
+        public_url(spec.app_of("kong")),
+        public_url(spec.app_of("studio")),
     )
 
     for service in spec.services:
@@ -73,7 +76,7 @@ def test_what_is_rendered_makes_a_machine(spec: DevEnvSpec) -> None:
 @given(spec=specs)
 def test_redirects_are_a_list_of_sound_globs(spec: DevEnvSpec) -> None:
     """Whatever the preview's address is, it adds its origin and nothing of another meaning."""
-    allowed = told("gotrue", spec).env["GOTRUE_URI_ALLOW_LIST"].split(",")
+    allowed = told("gotrue", spec).secrets["GOTRUE_URI_ALLOW_LIST"].split(",")
     ours = [each for each in allowed if each not in LOCAL]
 
     assert set(allowed) >= LOCAL
@@ -86,9 +89,11 @@ def test_the_front_end_is_where_people_are_led() -> None:
     """GoTrue leads to the preview, or to the gateway as long as there is none."""
     alone = SPEC.model_copy(update={"preview_url": None})
 
-    assert told("gotrue").env["GOTRUE_SITE_URL"] == SPEC.preview_url
-    assert f"{SPEC.preview_url}/**" in told("gotrue").env["GOTRUE_URI_ALLOW_LIST"].split(",")
-    assert told("gotrue", alone).env["GOTRUE_SITE_URL"] == "https://devenv-acme-erp-kong.fly.dev"
+    led, led_alone = told("gotrue").secrets, told("gotrue", alone).secrets
+
+    assert led["GOTRUE_SITE_URL"] == SPEC.preview_url
+    assert f"{SPEC.preview_url}/**" in led["GOTRUE_URI_ALLOW_LIST"].split(",")
+    assert led_alone["GOTRUE_SITE_URL"] == "https://devenv-acme-erp-kong.fly.dev"
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,7 @@ def render(facts: Facts) -> Rendered:
         env={
             "GOTRUE_API_HOST": "0.0.0.0",  # noqa: S104 - the provider's proxy comes from outside
             "GOTRUE_API_PORT": str(PORTS["gotrue"]),
-            "API_EXTERNAL_URL": facts.public_url,
             "GOTRUE_DB_DRIVER": "postgres",
-            "GOTRUE_SITE_URL": facts.site_url,
-            "GOTRUE_URI_ALLOW_LIST": ",".join(_allowed(facts.site_url)),
             "GOTRUE_DISABLE_SIGNUP": "false",
             "GOTRUE_JWT_ADMIN_ROLES": "service_role",
             "GOTRUE_JWT_AUD": "authenticated",
@@ -46,6 +43,10 @@ def render(facts: Facts) -> Rendered:
             "GOTRUE_MAILER_URLPATHS_EMAIL_CHANGE": VERIFY,
         },
         secrets={
+            # Where users come in: no row says so, for it would say so while all is down.
+            "API_EXTERNAL_URL": facts.public_url,
+            "GOTRUE_SITE_URL": facts.site_url,
+            "GOTRUE_URI_ALLOW_LIST": ",".join(_allowed(facts.site_url)),
             "GOTRUE_DB_DATABASE_URL": facts.database_url("supabase_auth_admin"),
             "GOTRUE_JWT_SECRET": facts.keys.jwt_secret,
         },

@@ -21,9 +21,10 @@ def render(facts: Facts) -> Rendered:
             "PGRST_DB_EXTRA_SEARCH_PATH": "public,extensions",
             "PGRST_DB_ANON_ROLE": "anon",
             "PGRST_APP_SETTINGS_JWT_EXP": JWT_SECONDS,
-            "PGRST_OPENAPI_SERVER_PROXY_URI": f"{facts.public_url}/rest/v1",
         },
         secrets={
+            # Where users come in: no row says so, for it would say so while all is down.
+            "PGRST_OPENAPI_SERVER_PROXY_URI": f"{facts.public_url}/rest/v1",
             "PGRST_DB_URI": facts.database_url("authenticator"),
             "PGRST_JWT_SECRET": facts.keys.jwt_secret,
         },

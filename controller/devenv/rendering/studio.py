@@ -36,10 +36,11 @@ def render(facts: Facts) -> Rendered:
             "DEFAULT_ORGANIZATION_NAME": facts.spec.client,
             "DEFAULT_PROJECT_NAME": facts.spec.app,
             "SUPABASE_URL": facts.inside("kong"),
-            "SUPABASE_PUBLIC_URL": facts.public_url,
             "NEXT_PUBLIC_ENABLE_LOGS": "false",
         },
         secrets={
+            # Where users come in: no row says so, for it would say so while all is down.
+            "SUPABASE_PUBLIC_URL": facts.public_url,
             "DASHBOARD_PASSWORD": dashboard_password(facts.keys),
             "POSTGRES_PASSWORD": facts.keys.db_password,
             "SUPABASE_ANON_KEY": facts.keys.anon_key,
