@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from controller.devenv.rendering import render
@@ -19,6 +19,8 @@ from crds.tracing import TRACEPARENT
 
 DEVENV_LABEL: Final = "invoker.dev/devenv"
 SERVICE_LABEL: Final = "invoker.dev/service"
+# For so long services are waited for one by one when they stop.
+PATIENCE: Final = timedelta(minutes=5)
 
 
 async def keep(
@@ -138,13 +140,25 @@ async def lower(scope: DevEnvScope, services: tuple[Service, ...]) -> Wait | Non
 
 
 async def lower_all(scope: DevEnvScope) -> Wait | None:
-    """Stop every service in the reverse order, and then whatever else there is."""
-    if wait := await lower(scope, SERVICES):
-        return wait
-    for machine in list(scope.known.machines.values()):
+    """Stop every service in the reverse order, and then whatever else there is.
+
+    The order is for the sake of those who use it: an account that may run nothing does not have
+    it, and what does not stop in a while holds up nothing else.
+    """
+    status = scope.object.status
+    ordered = [scope.machine(service) for service in reversed(SERVICES)]
+    names = {machine.metadata.name for machine in ordered if machine is not None}
+    others = [m for name, m in scope.known.machines.items() if name not in names]
+    patience = 0.0
+    if status.stopped_for != "Account" and status.last_stopped_at is not None:
+        patience = (status.last_stopped_at + PATIENCE - scope.now).total_seconds()
+    waits: list[Wait] = []
+    for machine in [*ordered, *others]:
         if wait := await rest(scope, machine):
-            return wait
-    return None
+            waits.append(wait)
+            if patience > 0:
+                return Wait(patience, wait.why)
+    return Wait(None, ", ".join(wait.why for wait in waits)) if waits else None
 
 
 async def rest(scope: DevEnvScope, machine: Machine | None) -> Wait | None:
@@ -214,7 +228,7 @@ async def remove(scope: DevEnvScope, tools: Tools, keep: frozenset[str]) -> Wait
         name, fence = variables_name(row["name"]), scope.request.fence
         await tools.secrets.delete(scope.namespace, name, fence=fence)
         await scope.ask_deletion(row)
-    return Wait(None, awaited(rows)) if rows else None
+    return Wait(None, awaited(rows).removeprefix("waits for ")) if rows else None
 
 
 async def rows_of(scope: DevEnvScope) -> list[Mapping[str, Any]]:

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from controller.devenv.tools import DevEnvScope
 from crds.account import Account
 from crds.devenv import StoppedFor
+from crds.store.heartbeats import HeartbeatRecord
+
+# Told when nobody knows whether there is traffic.
+IDLE_UNKNOWN: Final = "IdleUnknown"
+# What the provider's metrics told longer ago says nothing of now; they are asked every minute.
+EVIDENCE_AGE: Final = timedelta(minutes=3)
+LOOK_AGAIN: Final = timedelta(minutes=1)
 
 
 async def decide(scope: DevEnvScope, account: Account) -> StoppedFor | None:
-    """Why the environment shall be down at present, None when it shall be up; noted on it."""
+    """Why the environment shall be down at present, None when it shall be up; noted on it.
+
+    Raises:
+        ConflictError: Somebody wished for something while it was found idle.
+    """
     status = scope.object.status
-    reason = await _reason(scope, account)
-    if reason is not None and status.stopped_for is None:
-        status.last_stopped_at = scope.now
-    if reason is None and status.stopped_for is not None:
+    reason, before = await _reason(scope, account), status.stopped_for
+    status.stopped_for = reason
+    if reason is None and before is not None:
         status.starting_since = scope.now
     if reason is not None:
         status.starting_since = status.idle_at = None
-    status.stopped_for = reason
+        scope.object.status.drop_condition(IDLE_UNKNOWN)
+    if reason is not None and before is None:
+        status.last_stopped_at = scope.now
+        if reason == "Idle":
+            # Whoever asks for it from here on finds it stopped, and is not overlooked.
+            await scope.save_if_unmoved()
     return reason
 
 
@@ -32,28 +48,57 @@ async def _reason(scope: DevEnvScope, account: Account) -> StoppedFor | None:
     if status.stopped_for == "Idle":
         return None if _was_asked_for(scope) else "Idle"
     if status.stopped_for is not None or status.starting_since is not None or status.move:
+        status.idle_at = None
         return None
-    status.idle_at = await _idle_at(scope)
-    return "Idle" if status.idle_at is not None and scope.now >= status.idle_at else None
+    return "Idle" if await _is_idle(scope) else None
 
 
 def _was_asked_for(scope: DevEnvScope) -> bool:
-    """Whether somebody asked for it since it was stopped for want of traffic."""
-    wake_at, stopped_at = scope.object.spec.wake_at, scope.object.status.last_stopped_at
-    never = scope.object.spec.auto_stop_minutes is None
-    return never or (wake_at is not None and stopped_at is not None and wake_at > stopped_at)
+    """Whether somebody asked for it since it was stopped for want of traffic.
+
+    Every wish that was known then was older than the span without traffic: this holds whatever
+    clock the wish was written by.
+    """
+    minutes, stopped_at = scope.object.spec.auto_stop_minutes, scope.object.status.last_stopped_at
+    if minutes is None or stopped_at is None:
+        return True
+    wake_at = _past(scope, scope.object.spec.wake_at)
+    return wake_at is not None and wake_at + timedelta(minutes=minutes) > stopped_at
 
 
-async def _idle_at(scope: DevEnvScope) -> datetime | None:
-    """When it is to be stopped, unless there is traffic before that."""
-    spec, status = scope.object.spec, scope.object.status
+async def _is_idle(scope: DevEnvScope) -> bool:
+    """Whether there has been no traffic for as long as is wished; only fresh evidence says so."""
+    status = scope.object.status
     gateway = scope.machine("kong")
     beat = None if gateway is None else await scope.store.heartbeats.find(gateway.uid)
+    status.idle_at = _idle_at(scope, beat)
+    if status.idle_at is None or scope.now < status.idle_at:
+        status.drop_condition(IDLE_UNKNOWN)
+        return False
+    told = beat.usage_at if beat else None
+    if told is not None and scope.now - told <= EVIDENCE_AGE:
+        return True
+    status.idle_at = scope.now + LOOK_AGAIN
+    since = f"since {told:%Y-%m-%d %H:%M} UTC" if told else "yet"
+    message = f"the provider's metrics have told nothing of traffic {since}; it is kept up"
+    if scope.condition(IDLE_UNKNOWN, status=True, reason="NoMetrics", message=message):
+        scope.event(IDLE_UNKNOWN, message, warning=True)
+    return False
+
+
+def _idle_at(scope: DevEnvScope, beat: HeartbeatRecord | None) -> datetime | None:
+    """When it is to be stopped, unless there is traffic before that."""
+    spec, status = scope.object.spec, scope.object.status
     status.last_activity_at = _latest(status.last_activity_at, beat and beat.last_activity_at)
-    last = _latest(status.last_activity_at, status.last_started_at, spec.wake_at)
+    last = _latest(status.last_activity_at, status.last_started_at, _past(scope, spec.wake_at))
     if last is None or spec.auto_stop_minutes is None:
         return None
     return last + timedelta(minutes=spec.auto_stop_minutes)
+
+
+def _past(scope: DevEnvScope, moment: datetime | None) -> datetime | None:
+    """A moment, but none to come: nobody asks from the future."""
+    return None if moment is None else min(moment, scope.now)
 
 
 def _latest(*moments: datetime | None) -> datetime | None:

@@ -234,8 +234,11 @@ def _soonest(scope: DevEnvScope, wait: Wait | None) -> float | None:
     spec = scope.object.spec
     # A moment that is wished for brings new keys or another start when it comes.
     due = [m for m in (spec.rotate_at, spec.restart_at) if m is not None and m > scope.now]
-    if status.stopped_for is None and status.idle_at is not None:
+    if status.idle_at is not None:
         due.append(status.idle_at)
+    elif status.phase == "Running" and spec.auto_stop_minutes is not None:
+        # It has only just come up: from here on its time without traffic counts.
+        due.append(scope.now)
     if status.phase == "Running" and status.rls is not None and status.rls.checked_at is not None:
         due.append(status.rls.checked_at + INSPECT_EVERY)
     seconds += [_until(scope, moment) for moment in due]

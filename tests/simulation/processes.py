@@ -18,6 +18,7 @@ from controller.machine.agent import AgentClient
 from controller.providers import Gear
 from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
+from controller.providers.fly.metrics import FlyMetrics
 from crds.credentials import Fingerprinter, MachineTokens
 from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
@@ -144,6 +145,9 @@ class Processes:
             installation=INSTALLATION,
             agent_env={"INVOKER_API_URL": "https://api.example.com"},
             secrets=self.secrets,
+            metrics=FlyMetrics(
+                transport, token=self.fly.token, org=self.fly.org, gear=Gear(rng=_random(0))
+            ),
             fingerprint=Fingerprinter(HUB_KEY).of,
             random=_random(0).randbytes,
         )
