@@ -187,6 +187,18 @@ ACTIONS: Final[Sequence[Action]] = (
         "It shall stop.",
     ),
     Action(
+        "rotate-keys",
+        "Rotate keys",
+        "The database's passwords, the secret that signs tokens and both keys are replaced, and "
+        "the services restart in order. Whoever is signed in is signed out, and whoever uses the "
+        "old keys needs the new ones; the front end is built anew with them. The old ones do not "
+        "come back.",
+        _owners("rotateAt"),
+        _now("rotateAt"),
+        "New keys were asked for.",
+        destructive=True,
+    ),
+    Action(
         "incident-on",
         "Raise the incident page",
         "Everybody's subdomain shows the incident page instead of what is broken.",

@@ -12,6 +12,7 @@ from api.console.actions import offered
 from api.console.addresses import object_path
 from api.console.comparison import compare
 from api.console.desk import Desk
+from api.console.devenvs import devenv_facts
 from api.console.differences import Change, changes
 from api.console.masking import masked
 from api.console.objects import Found, find
@@ -35,7 +36,8 @@ EVENTS: Final = 30
 AUDITED: Final = 15
 RELATED: Final = 50
 PARTS: Final = (
-    "head", "progress", "compare", "timeline", "events", "facts", "relations", "audit", "manifest",
+    "head", "progress", "devenv", "compare", "timeline", "events", "facts", "relations", "audit",
+    "manifest",
 )  # fmt: skip
 # What is no change of the object's, such as a heartbeat or an event, is looked for this often.
 PERIOD_SECONDS: Final = 5.0
@@ -133,6 +135,7 @@ async def describe(desk: Desk, visitor: Visitor, found: Found) -> dict[str, Any]
         ),
         "timeline": timeline(found),
         "events": await _events(store, found),
+        "devenv": devenv_facts(found),
         "cost": await _cost(store, found),
         "heartbeats": await _heartbeats(store, found, machines),
         "trace": _trace(found),
@@ -285,7 +288,8 @@ async def _related(store: Store, found: Found) -> list[Relative]:
         found.uid,
         # An account is a namespace.
         found.name if found.kind.KIND == "Account" else "",
-        found.account,
+        # No subdomain leads to a dev environment, whatever it is called.
+        "" if found.kind is DevEnv else found.account,
         found.name,
         RELATED,
     )

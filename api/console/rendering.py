@@ -28,18 +28,21 @@ MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 TONES: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        "Running Active True ready running closed Normal ok Pro Redirect redirect".split(),
+        "Running Active True ready running closed Normal ok Pro Redirect redirect Full "
+        "Deployed".split(),
         "good",
     ),
-    **dict.fromkeys("Stopped Asleep Reserved stopped asleep Free".split(), "rest"),
+    **dict.fromkeys("Stopped Asleep Reserved stopped asleep Free None".split(), "rest"),
     **dict.fromkeys(
-        "Pending Creating Starting Stopping Updating Recreating Deleting Unknown starting Retry "
-        "half-open Conflict Paused".split(),
+        "Pending Creating Provisioning Starting Stopping Updating Recreating Moving Deleting "
+        "Unknown starting Retry half-open Conflict Paused Partial Telling BuildTriggered "
+        "BuildSlow".split(),
         "busy",
     ),
     **dict.fromkeys(
-        "Crashed Unreachable Blocked Quarantined Suspended Incident False Warning Terminal open "
-        "crashed suspended quarantined".split(),
+        "Crashed Degraded Unreachable Blocked Quarantined Suspended Incident False Warning "
+        "Terminal open crashed suspended quarantined Unsafe BuildFailed BuildGone NoToken "
+        "SiteNotFound".split(),
         "bad",
     ),
 }

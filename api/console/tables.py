@@ -49,6 +49,7 @@ FROM: Final = (
 )
 MATCHES: Final = (
     "(o.name ILIKE %s OR o.namespace ILIKE %s OR o.spec->>'subdomain' ILIKE %s "
+    "OR o.spec->>'siloId' ILIKE %s OR o.spec->'service'->>'app' ILIKE %s "
     "OR o.labels->>'invoker.dev/subdomain' ILIKE %s OR o.spec->>'email' ILIKE %s "
     "OR a.spec->>'email' ILIKE %s OR o.status->>'phase' ILIKE %s "
     "OR o.status->'retry'->>'reason' ILIKE %s OR (o.kind = 'Account' AND o.name IN "

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from crds.account import Account
+from crds.devenv import RlsStatus
 from crds.workspace import WORKSPACE, Workspace
+from tests.console.devenvs import DEVENV, settle_devenv
 from tests.console.house import House
 from tests.console.screens import CHROMIUM, Screen, screen
 from tests.console.seeds import Citizen, citizens, phase, settle, warn
@@ -38,6 +40,9 @@ PAGES = {
     "missing": "/console/workspaces/-/nobody",
     "workspace": WORKSPACES,
     "account": ACCOUNT,
+    "devenvs": "/console/devenvs?wide=1",
+    "devenv": DEVENV,
+    "rotate": f"{DEVENV}/do/rotate-keys",
 }
 
 
@@ -49,6 +54,8 @@ async def town(house: House, **options: Any) -> AsyncIterator[Screen]:
     jonas, katya = everybody[9], everybody[10]
     await warn(house.store, jonas, "NoCapacity", "could not reserve resource for machine", 4)
     await warn(house.store, katya, "Crashed", "exited with code 137; restarted in 40 s", 6)
+    drift = RlsStatus(mode="production", generation=1, drift=["public.orders"])
+    await settle_devenv(house.store, "Degraded", connection="Unsafe", rls=drift)
     async with screen(house, **options) as shown:
         await shown.sign_in()
         yield shown

@@ -47,7 +47,7 @@ class TestObjects:
         assert "given: supabase_url, db_password" in audit
         assert "was refused its secrets as devops by api" in audit
         assert "account-suspended" in audit
-        assert f"${cost_of(spec).always_on_usd:.2f}" in text_of(page, "facts")
+        assert f"${cost_of(spec).always_on_usd:.2f}" in text_of(page, "devenv")
 
     async def test_everything(self, house: House) -> None:
         """Retry, intent, differences, conditions, relatives, cost, heartbeat and trace."""
