@@ -17,9 +17,11 @@ from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
 from controller.assembly import Clouds, Replica
+from controller.grants import Application
 from controller.machine.agent import AgentClient
 from controller.providers import Breaker, Gear, ProviderMetrics, aiohttp_transport
 from controller.providers.cloudflare import WorkersKV
+from controller.providers.digitalocean import DigitalOcean, DigitalOceanOAuth
 from controller.providers.fly import Fly
 from controller.providers.fly.metrics import FlyMetrics
 from controller.providers.netlify import Netlify
@@ -82,6 +84,9 @@ async def connected(
                 gear=Gear(breaker=Breaker(), metrics=metrics),
             )
         )
+        digitalocean = None
+        if settings.digitalocean_client_id:
+            digitalocean = await stack.enter_async_context(_application(settings, metrics))
         secrets = Secrets(store, cipher)
         yield Clouds(
             fly=fly,
@@ -94,7 +99,30 @@ async def connected(
             fingerprint=(await Fingerprinter.load(secrets)).of,
             netlify=netlify,
             metrics=fly_metrics,
+            digitalocean=digitalocean,
         )
+
+
+@asynccontextmanager
+async def _application(settings: Settings, metrics: ProviderMetrics) -> AsyncIterator[Application]:
+    """DigitalOcean, as the configured application sees it."""
+    secret = settings.digitalocean_client_secret
+    async with (
+        DigitalOceanOAuth(
+            aiohttp_transport(),
+            client_id=settings.digitalocean_client_id,
+            client_secret="" if secret is None else secret.get_secret_value(),
+            redirect_uri=settings.digitalocean_redirect_url or "",
+            base_url=settings.digitalocean_oauth_url,
+            gear=Gear(breaker=Breaker(), metrics=metrics),
+        ) as oauth,
+        DigitalOcean(
+            aiohttp_transport(),
+            base_url=settings.digitalocean_url,
+            gear=Gear(breaker=Breaker(), metrics=metrics),
+        ) as api,
+    ):
+        yield Application(oauth, api)
 
 
 async def serve(settings: Settings) -> None:

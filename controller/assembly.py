@@ -16,6 +16,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from controller import mapping
 from controller.account import AccountReconciler
+from controller.cloud_connection import CloudConnectionReconciler
 from controller.collector import Collector
 from controller.devenv.reconciler import DevEnvReconciler
 from controller.devenv.tools import Tools as DevEnvTools
@@ -40,6 +41,7 @@ from controller.engine import (
     WorkQueue,
     wish_changed,
 )
+from controller.grants import Application, GrantTools
 from controller.machine import MachineReconciler
 from controller.machine.agent import AgentClient
 from controller.machine.tools import Tools
@@ -111,6 +113,7 @@ class Clouds:
         random: So many random bytes, fit for keys.
         netlify: Where front ends are built, if a team's token is configured.
         metrics: The provider's metrics, if they can be asked for.
+        digitalocean: DigitalOcean, if an application is configured that users can grant to.
     """
 
     fly: Fly
@@ -124,6 +127,7 @@ class Clouds:
     random: Callable[[int], bytes] = os.urandom
     netlify: Netlify | None = None
     metrics: Metrics | None = None
+    digitalocean: Application | None = None
 
 
 class Told:
@@ -270,6 +274,12 @@ class Replica:
             self._controller("Account", AccountReconciler(store, recorder, self._wake)),
             self._controller("Workspace", WorkspaceReconciler(store, recorder, public_url)),
             self._controller("DevEnv", DevEnvReconciler(store, recorder, self._devenv_tools())),
+            self._controller(
+                "CloudConnection",
+                CloudConnectionReconciler(
+                    store, recorder, GrantTools(clouds.digitalocean, clouds.secrets)
+                ),
+            ),
             self._controller("Machine", MachineReconciler(store, recorder, tools)),
             self._controller(
                 "Route", RouteReconciler(store, recorder, self.edge), workers=ROUTE_WORKERS

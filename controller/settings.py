@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from crds.settings import HttpUrl, Port, ProcessSettings, Secret
+from crds.settings import BesideApplication, HttpUrl, Port, ProcessSettings, Secret
 
 
 class Settings(ProcessSettings):
@@ -48,6 +48,14 @@ class Settings(ProcessSettings):
     cloudflare_namespace: str = Field(alias="CLOUDFLARE_KV_NAMESPACE_ID", min_length=1)
     cloudflare_url: HttpUrl = Field(
         default="https://api.cloudflare.com/client/v4", alias="CLOUDFLARE_API_URL"
+    )
+
+    # What proves to DigitalOcean that we are the application.
+    digitalocean_client_secret: Annotated[Secret | None, BesideApplication] = Field(
+        default=None, alias="DIGITALOCEAN_CLIENT_SECRET", validate_default=True
+    )
+    digitalocean_url: HttpUrl = Field(
+        default="https://api.digitalocean.com", alias="DIGITALOCEAN_API_URL"
     )
 
     workers: int = Field(default=32, alias="INVOKER_WORKERS", ge=1, le=1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crds.account import Account
+from crds.cloud_connection import CloudConnection
 from crds.devenv import DevEnv
 from crds.machine import Machine
 from crds.meta import Resource
@@ -11,5 +12,6 @@ from crds.route import Route
 from crds.workspace import Workspace
 
 KINDS: dict[str, type[Resource]] = {
-    kind.KIND: kind for kind in (Platform, Account, Workspace, DevEnv, Machine, Route)
+    kind.KIND: kind
+    for kind in (Platform, Account, Workspace, DevEnv, CloudConnection, Machine, Route)
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crds.logs import LogLevel
 from crds.secrets import Cipher, SecretError
+
+V = TypeVar("V")
 
 
 class SettingsError(Exception):
@@ -43,11 +45,19 @@ def _usable_keys(value: SecretStr) -> SecretStr:
     return value
 
 
+def _beside_application(value: V, info: ValidationInfo) -> V:
+    if value is None and info.data.get("digitalocean_client_id"):
+        raise ValueError("is not set, but DIGITALOCEAN_CLIENT_ID is")
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 EncryptionKeys = Annotated[SecretStr, AfterValidator(_usable_keys)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+# What the application at DigitalOcean needs besides its id.
+BesideApplication = AfterValidator(_beside_application)
 
 
 class ProcessSettings(BaseSettings):
@@ -77,6 +87,15 @@ class ProcessSettings(BaseSettings):
     metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
         default=None, alias="INVOKER_METRICS_TOKEN"
     )
+    # The application that is registered at DigitalOcean, on whose behalf users are asked for
+    # grants; without it nobody can connect. They come back to the redirect URL, as registered.
+    digitalocean_client_id: str = Field(default="", alias="DIGITALOCEAN_CLIENT_ID", max_length=200)
+    digitalocean_redirect_url: Annotated[HttpUrl | None, BesideApplication] = Field(
+        default=None, alias="DIGITALOCEAN_REDIRECT_URL", validate_default=True
+    )
+    digitalocean_oauth_url: HttpUrl = Field(
+        default="https://cloud.digitalocean.com/v1/oauth", alias="DIGITALOCEAN_OAUTH_URL"
+    )
     otlp_endpoint: HttpUrl | None = Field(default=None, alias="OTEL_EXPORTER_OTLP_ENDPOINT")
 
     @property
@@ -104,16 +123,22 @@ class ProcessSettings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            raise SettingsError(cls.PROGRAM, _in_words(error)) from None
+            raise SettingsError(cls.PROGRAM, cls._in_words(error)) from None
 
+    @classmethod
+    def _in_words(cls, error: ValidationError) -> list[str]:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        return [
+            f"{cls._variable(detail['loc'])}: {_rule(detail['type'], detail['msg'])}"
+            for detail in details
+        ]
 
-def _in_words(error: ValidationError) -> list[str]:
-    details = error.errors(include_url=False, include_input=False, include_context=False)
-    return [
-        f"{detail['loc'][0] if detail['loc'] else 'settings'}: "
-        f"{_rule(detail['type'], detail['msg'])}"
-        for detail in details
-    ]
+    @classmethod
+    def _variable(cls, place: tuple[int | str, ...]) -> str:
+        """The variable; of a default that breaks a rule, pydantic names the field."""
+        name = str(place[0]) if place else "settings"
+        field = cls.model_fields.get(name)
+        return (field and field.alias) or name
 
 
 def _rule(kind: str, message: str) -> str:

@@ -13,8 +13,8 @@ from crds.meta import Resource
 READ: Final = frozenset({"get", "list", "watch"})
 CHANGE: Final = frozenset({"update", "patch"})
 WRITE: Final = READ | CHANGE | {"create", "delete", "deletecollection"}
-KINDS_OF_ACCOUNTS: Final = frozenset({"workspaces", "devenvs", "machines"})
-OWNED: Final = frozenset({"workspaces", "devenvs"})
+KINDS_OF_ACCOUNTS: Final = frozenset({"workspaces", "devenvs", "cloudconnections", "machines"})
+OWNED: Final = frozenset({"workspaces", "devenvs", "cloudconnections"})
 ALL: Final = KINDS_OF_ACCOUNTS | {"accounts", "platforms", "routes"}
 SELF: Final = frozenset(
     {

@@ -9,16 +9,17 @@ from crds.registry import KINDS
 
 OTHER: Final = "Other"
 PHASES: Final = frozenset(
-    "Active Asleep Blocked Booting Crashed Creating Degraded Deleting Failed Incident Moving "
-    "Pending Provisioning Quarantined Ready Recreating Redirect Reserved Running Starting "
-    "Stopped Stopping Suspended Unreachable Updating".split()
+    "Active Asleep Blocked Booting Connected Crashed Creating Degraded Deleting Disconnected "
+    "Failed Incident Moving Pending Provisioning Quarantined Ready Recreating Redirect Refreshing "
+    "Reserved Revoked Running Starting Stopped Stopping Suspended Unreachable Updating".split()
 )
 RETRIES: Final = frozenset({"Blocked", "Conflict", "Retry", "Terminal"})
 # What is worth counting among the events: losses, adoptions, and what hurts a user.
 REASONS: Final = frozenset(
-    "Adopted AppLost Collected CopyFailed Crashed Degraded FrontEndFailed HostUnreachable "
-    "KeysRotated MachineLost Moved MoveGivenUp NoCapacity NotCollecting Ownerless Published "
-    "Restarted RlsDrift StuckTransition Unreachable VolumeLost Woken".split()
+    "Adopted AppLost Collected ConsentRefused CopyFailed Crashed Degraded FrontEndFailed "
+    "GrantRevoked HostUnreachable KeysRotated MachineLost MoveGivenUp Moved NoCapacity "
+    "NotCollecting Ownerless Published Restarted RlsDrift StuckTransition Unreachable VolumeLost "
+    "Woken".split()
 )
 # By what the name of a service's app ends in.
 SERVICES: Final = {suffix: str(service) for service, suffix in SUFFIXES.items()}

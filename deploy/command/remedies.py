@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from crds.meta import Condition, RetryKind, Status
+from deploy.command.remedies_of_connections import OF_CONNECTIONS
 from deploy.command.remedies_of_devenvs import OF_DEVENVS
 from deploy.command.remedy import Remedy
 
@@ -159,11 +160,14 @@ REMEDIES: tuple[Remedy, ...] = (
         "read the controller's log; tried again by itself",
     ),
     *OF_DEVENVS,
+    *OF_CONNECTIONS,
 )
 BY_REASON = {reason: remedy for remedy in REMEDIES for reason in remedy.reasons}
 
 # Conditions that tell of trouble while they are False; the others do while they are True.
-GOOD = frozenset({"Ready", "Healthy", "Reachable", "Routed", "Prerequisites", "NetlifyCurrent"})
+GOOD = frozenset(
+    {"Ready", "Healthy", "Reachable", "Routed", "Prerequisites", "NetlifyCurrent", "Granted"}
+)
 # What tells of something under way while it is True, and of trouble while it is False.
 EITHER = frozenset({"Moving"})
 

@@ -233,7 +233,7 @@ def test_a_broken_spec(invoker: Invoker, write: Write) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("pod", "alice"), 2, "unknown kind 'pod'; known are account, devenv"),
+        (("pod", "alice"), 2, "unknown kind 'pod'; known are account, cloudconnection"),
         (("ws", "nobody"), 1, "Workspace/nobody does not exist"),
         (("ws", "alice", "-n", "other"), 1, "Workspace/other/alice does not exist"),
     ],

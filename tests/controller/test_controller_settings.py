@@ -42,6 +42,8 @@ WRONG = {
     "INVOKER_EDGE_PUBLIC_PORT": "http",
     "INVOKER_LOG_FORMAT": "xml",
     "INVOKER_WORKERS": "0",
+    "DIGITALOCEAN_API_URL": "x",
+    "DIGITALOCEAN_OAUTH_URL": "x",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "x",
 }
 
@@ -49,7 +51,7 @@ WRONG = {
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment in which everything is set and right."""
-    for name in {*GOOD, *WRONG}:
+    for name in {*GOOD, *WRONG, "DIGITALOCEAN_CLIENT_ID"}:
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -101,3 +103,15 @@ def test_the_process_says_it_and_ends() -> None:
     assert done.stderr.startswith("The controller cannot start, its settings are wrong:")
     assert "DATABASE_URL: is not set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_application_has_a_secret_and_an_address(environment: pytest.MonkeyPatch) -> None:
+    """Whoever names an application at DigitalOcean is told at once what belongs to it."""
+    environment.setenv("DIGITALOCEAN_CLIENT_ID", "app")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+
+    assert [
+        "DIGITALOCEAN_REDIRECT_URL: is not set, but DIGITALOCEAN_CLIENT_ID is",
+        "DIGITALOCEAN_CLIENT_SECRET: is not set, but DIGITALOCEAN_CLIENT_ID is",
+    ] == caught.value.problems

@@ -22,6 +22,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "Account": {"email": "a@example.com"},
     "Workspace": {"subdomain": "alice"},
     "DevEnv": {"client": "acme", "app": "erp"},
+    "CloudConnection": {"provider": "digitalocean"},
     "Machine": {"account": "a", "image": "x"},
     "Route": {"account": "a"},
 }
@@ -60,6 +61,9 @@ BAD = [
     ("DevEnv", {"autoStopMinutes": 4}, "spec.autoStopMinutes"),
     ("DevEnv", {"netlify": {"site": "a"}}, "spec.netlify.team"),
     ("DevEnv", {"previewUrl": "javascript:x"}, "spec.previewUrl"),
+    ("CloudConnection", {"provider": "hetzner"}, "spec.provider"),
+    ("CloudConnection", {"state": "Revoked"}, "spec.state"),
+    ("CloudConnection", {"verifyAt": "now"}, "spec.verifyAt"),
     ("Route", {"redirectTo": "UPPER"}, "spec.redirectTo"),
     ("Route", {"account": ""}, "spec.account"),
 ]

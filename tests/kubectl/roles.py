@@ -281,6 +281,11 @@ def _objects(account: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield f"{ours}{inside}/machines", _manifest("Machine", "main", machine)
     devenv = {"client": "acme", "app": account, "power": "Stopped"}
     yield f"{ours}{inside}/devenvs", _manifest("DevEnv", "main", devenv)
+    granted = {"state": "Disconnected"}
+    yield (
+        f"{ours}{inside}/cloudconnections",
+        _manifest("CloudConnection", "digitalocean", granted),
+    )
     event = {"involvedObject": {"kind": "Workspace", "name": "main", "namespace": account}}
     yield (
         f"/api/v1{inside}/events",

@@ -26,6 +26,7 @@ GOOD: dict[str, Json] = {
         "sizes": {"kong": {"memoryMb": 512}},
         "netlify": {"site": "s", "team": "t"},
     },
+    "CloudConnection": {"state": "Disconnected", "verifyAt": "2030-01-01T00:00:00Z"},
     "Machine": {"account": "a", "image": "x", "env": {"A": "1"}},
     "Route": {"account": "a", "target": {"workspace": "main", "machine": "main"}},
 }
@@ -42,6 +43,7 @@ BAD = [
     ("DevEnv", {"client": "Acme"}),
     ("DevEnv", {"rlsMode": "off"}),
     ("DevEnv", {"autoStopMinutes": 1441}),
+    ("CloudConnection", {"state": "Revoked"}),
     ("Route", {"target": {"workspace": "main"}}),
 ]
 # What Kubernetes' structural schemas may say of a value.

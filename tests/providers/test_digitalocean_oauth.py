@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -76,21 +75,6 @@ async def works(transport: httpx.AsyncBaseTransport, token: str) -> bool:
     except Unauthorized:
         return False
     return True
-
-
-def test_where_the_user_is_sent() -> None:
-    """The address carries the state, the scopes and where to come back to, and no secret."""
-    url = urlsplit(oauth(Script()).authorize_url("s&t=1"))
-
-    asked = {name: values[0] for name, values in parse_qs(url.query).items()}
-    assert "cloud.digitalocean.com/v1/oauth/authorize" == f"{url.netloc}{url.path}"
-    assert {
-        "response_type": "code",
-        "client_id": "sim-digitalocean-client",
-        "redirect_uri": REDIRECT,
-        "scope": "read write",
-        "state": "s&t=1",
-    } == asked
 
 
 def test_a_code_becomes_a_grant() -> None:

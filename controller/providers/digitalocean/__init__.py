@@ -12,10 +12,9 @@ from controller.providers.digitalocean.models import (
     Size,
     SSHKey,
 )
-from controller.providers.digitalocean.oauth import SCOPES, DigitalOceanOAuth
+from controller.providers.digitalocean.oauth import DigitalOceanOAuth
 
 __all__ = [
-    "SCOPES",
     "Account",
     "Action",
     "ActionFailed",

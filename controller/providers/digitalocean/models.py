@@ -94,6 +94,7 @@ class Account(Model):
     status_message: Text = ""
     droplet_limit: int = 0
     team: Text = Field("", validation_alias=AliasPath("team", "uuid"))
+    team_name: Text = Field("", validation_alias=AliasPath("team", "name"))
 
 
 class Region(Model):
@@ -145,6 +146,7 @@ class Identity(Model):
     email: Text = ""
     name: Text = ""
     team_uuid: Text = ""
+    team_name: Text = ""
 
 
 class Grant(Model):

@@ -15,11 +15,10 @@ from controller.providers.digitalocean.models import Grant
 from controller.providers.exchange import Answer, Ask, clean, retry_after
 from controller.providers.http import Gear, ProviderClient
 
-SCOPES = ("read", "write")
 RATE = Rate(4, 60)
 """Ours: a token is refreshed once a month, and nothing is documented."""
 UNAUTHORIZED = 401
-HIDDEN = frozenset({"code", "refresh_token", "token", "client_secret"})
+HIDDEN = frozenset({"code", "code_verifier", "refresh_token", "token", "client_secret"})
 
 
 class DigitalOceanOAuth(ProviderClient):
@@ -59,24 +58,19 @@ class DigitalOceanOAuth(ProviderClient):
         """One bucket for all."""
         return "oauth", ""
 
-    def authorize_url(self, state: str) -> str:
-        """Return where the user's browser is sent to grant.
+    @property
+    def client_id(self) -> str:
+        """The application's id: what is granted to one is nobody else's."""
+        return self._client_id
+
+    async def exchange(self, code: str, *, verifier: str = "", call: Call) -> Grant:
+        """Return the grant that a code stands for; a code is good for one use.
 
         Args:
-            state: Unguessable and good for one use; it comes back with the code, and only a
-                browser that was sent out with it may bring it.
-        """
-        asked = {
-            "response_type": "code",
-            "client_id": self._client_id,
-            "redirect_uri": self._redirect_uri,
-            "scope": " ".join(SCOPES),
-            "state": state,
-        }
-        return f"{self._base_url}/authorize?{urlencode(asked)}"
-
-    async def exchange(self, code: str, *, call: Call) -> Grant:
-        """Return the grant that a code stands for; a code is good for one use.
+            code: What the user brought back.
+            verifier: What the challenge was made of with which they were sent out (RFC 7636);
+                empty where there was none.
+            call: On whose behalf.
 
         Raises:
             Unauthorized: The code is unknown, expired or used: the user has to begin anew.
@@ -87,6 +81,8 @@ class DigitalOceanOAuth(ProviderClient):
             "code": code,
             "redirect_uri": self._redirect_uri,
         }
+        if verifier:
+            form["code_verifier"] = verifier
         return await self._grant("oauth.exchange", form, "exchange", call)
 
     async def refresh(self, refresh_token: str, *, subject: str, call: Call) -> Grant:

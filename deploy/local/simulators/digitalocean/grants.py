@@ -1,5 +1,7 @@
 """Who may do what: codes, access tokens, and refresh tokens that are good for one use."""
 
+import base64
+import hashlib
 import hmac
 from typing import Any
 
@@ -38,8 +40,15 @@ class Grants(CloudCore):
         """Return whether an application of ours asks to be answered at an address of its own."""
         return client_id == self.app.client_id and redirect_uri in self.app.redirect_uris
 
-    def consent(self, email: str, scope: str, redirect_uri: str) -> str:
-        """Return the code of a person's consent."""
+    def consent(self, email: str, scope: str, redirect_uri: str, challenge: str = "") -> str:
+        """Return the code of a person's consent.
+
+        Args:
+            email: Whose it is.
+            scope: What is granted.
+            redirect_uri: Where the code goes.
+            challenge: The SHA-256 that the exchange has to be proved with (RFC 7636).
+        """
         code = Code(
             code=self.ids.hex(64),
             team=self.team_of(email).uuid,
@@ -47,6 +56,7 @@ class Grants(CloudCore):
             client_id=self.app.client_id,
             redirect_uri=redirect_uri,
             expires_at=self.now() + CODE_SECONDS,
+            challenge=challenge,
         )
         self.codes[code.code] = code
         self.changed()
@@ -100,6 +110,7 @@ class Grants(CloudCore):
             code is None
             or code.expires_at <= self.now()
             or code.redirect_uri != form.get("redirect_uri")
+            or not _proves(form.get("code_verifier", ""), code.challenge)
         ):
             raise _invalid_grant()
         return self._new(self.teams[code.team], code.scope)
@@ -143,6 +154,14 @@ class Grants(CloudCore):
                 "team_name": "My Team",
             },
         }
+
+
+def _proves(verifier: str, challenge: str) -> bool:
+    """Return whether a challenge was made of this verifier; without one, nothing is proved."""
+    if not challenge:
+        return not verifier
+    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+    return hmac.compare_digest(digest.rstrip(b"="), challenge.encode())
 
 
 def _invalid_grant() -> OAuthError:

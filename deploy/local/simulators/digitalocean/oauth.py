@@ -9,7 +9,8 @@ from deploy.local.simulators.wire import Answer, Call, json_answer
 
 _BASE = "/v1/oauth"
 _SCOPES = frozenset({"read", "write"})
-_CARRIED = ("client_id", "redirect_uri", "response_type", "scope", "state")
+_PKCE = ("code_challenge", "code_challenge_method")
+_CARRIED = ("client_id", "redirect_uri", "response_type", "scope", "state", *_PKCE)
 _HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "cache-control": "no-store",
@@ -81,7 +82,9 @@ class OAuthPages:
         if "@" not in email:
             return self._ask(form, "Enter the address of your account.")
         scope = " ".join(sorted(_scope(form)))
-        return _back(form, {"code": self.cloud.consent(email, scope, form["redirect_uri"])})
+        challenge = form.get("code_challenge", "")
+        code = self.cloud.consent(email, scope, form["redirect_uri"], challenge)
+        return _back(form, {"code": code})
 
     def _refusal(self, form: dict[str, str]) -> Answer | None:
         """Return what goes back where nobody may be asked.
@@ -95,6 +98,8 @@ class OAuthPages:
             return _back(form, {"error": "unsupported_response_type"})
         if not _scope(form) <= _SCOPES:
             return _back(form, {"error": "invalid_scope"})
+        if form.get("code_challenge") and form.get("code_challenge_method") != "S256":
+            return _back(form, {"error": "invalid_request"})
         return None
 
 

@@ -135,7 +135,7 @@ class Grant:
 
 @dataclass(slots=True)
 class Code:
-    """An authorisation code, good for one use."""
+    """An authorisation code, good for one use; by whoever knows what its challenge is made of."""
 
     code: str
     team: str
@@ -143,6 +143,7 @@ class Code:
     client_id: str
     redirect_uri: str
     expires_at: float
+    challenge: str = ""
 
 
 @dataclass(slots=True)
