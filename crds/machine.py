@@ -243,6 +243,7 @@ class MachineStatus(Status):
     Attributes:
         app: The Fly app.
         volume: The Fly volume.
+        copied: Of which volume its own surely was a complete copy once.
         instance: The Fly machine.
         intent: What is about to be done outside.
         restarts: Its crashes.
@@ -255,6 +256,7 @@ class MachineStatus(Status):
 
     app: AppStatus | None = None
     volume: VolumeStatus | None = None
+    copied: str = ""
     instance: InstanceStatus | None = None
     intent: Intent | None = None
     restarts: Restarts = Field(default_factory=Restarts)

@@ -70,3 +70,13 @@ def await_evidence(scope: MachineScope) -> None:
             f"{intent.operation} may have taken effect; looking again before repeating it",
             after=left,
         )
+
+
+def await_evidence_of(scope: MachineScope, operation: str) -> None:
+    """Wait for the grace after an unfinished try of this operation.
+
+    Raises:
+        RetryLater: The grace is not over.
+    """
+    if pending(scope, operation):
+        await_evidence(scope)

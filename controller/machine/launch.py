@@ -1,14 +1,14 @@
-"""Launch: the app, its addresses, the volume and the machine come to be, each only once."""
+"""Launch: the app, its addresses and the machine come to be, each only once."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import NoReturn
 
 from controller.engine import Blocked, RetryLater
 from controller.machine import apps, names
 from controller.machine.config import config_hash, wished_config
-from controller.machine.intent import await_evidence, effect, pending
+from controller.machine.disk import move_unused_volume, needs_a_machine
+from controller.machine.intent import await_evidence, await_evidence_of, effect, pending
 from controller.machine.loss import LOST_AFTER, found
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import (
@@ -18,24 +18,23 @@ from controller.providers import (
     NameTaken,
     NotFound,
 )
-from controller.providers.fly import (
-    GONE_VOLUME_STATES,
-    TERMINAL_STATES,
-    AddressType,
-    FlyMachine,
-    Volume,
-)
-from crds.machine import AppStatus, InstanceStatus, ServiceSpec, VolumeSpec, VolumeStatus
+from controller.providers.fly import TERMINAL_STATES, AddressType, FlyMachine
+from crds.machine import AppStatus, InstanceStatus, ServiceSpec
 
-# By how much a provider's clock may be behind ours.
-CLOCKS_DIFFER = timedelta(minutes=1)
 ADDRESSES: tuple[AddressType, ...] = ("shared_v4", "v6")
 PRIVATE: AddressType = "private_v6"
 # Who has a name may give it up at any time, and nothing tells of it.
 NAME_RECHECK_SECONDS = 300.0
-# A volume in such a state does not have all its contents yet (PROVIDERS.md, volume states).
-COPYING = frozenset({"creating", "restoring", "hydrating", "recovering"})
-COPY_POLL_SECONDS = 5.0
+
+
+def needs_nothing(scope: MachineScope) -> bool:
+    """Whether it shall be stopped and nothing of it was made yet: then nothing has to be.
+
+    Whatever would refuse to make it must not keep it from counting as stopped.
+    """
+    status = scope.object.status
+    made = status.app is not None and status.app.created_at is not None
+    return scope.object.spec.power == "Stopped" and not made and status.intent is None
 
 
 async def ensure_app(scope: MachineScope, tools: Tools) -> Wait | None:
@@ -161,94 +160,6 @@ async def _assign(scope: MachineScope, tools: Tools, kind: AddressType) -> None:
     app.assigned = sorted([*app.assigned, kind])
 
 
-async def ensure_volume(scope: MachineScope, tools: Tools) -> Wait | None:
-    """The volume comes before the machine, which goes to the region the volume came back with.
-
-    One that begins as a copy has to have its contents first.
-
-    Raises:
-        RetryLater: An earlier try may still show.
-    """
-    wish = scope.object.spec.volume
-    resting = not _needs_a_machine(scope) and scope.object.status.intent is None
-    if wish is None or resting:
-        return None
-    if scope.object.status.volume is not None:
-        return await _await_contents(scope, tools) if wish.source else None
-    volume = await _find_volume(scope, tools) if pending(scope, "volumes.create") else None
-    if volume is None:
-        await_evidence_of(scope, "volumes.create")
-        volume = await _create_volume(scope, tools, wish)
-    found(scope)
-    scope.object.status.intent = None
-    scope.object.status.volume = VolumeStatus(
-        id=volume.id,
-        region=volume.region,
-        size_gb=volume.size_gb,
-        wished_region=scope.object.spec.region,
-    )
-    return Wait(COPY_POLL_SECONDS) if volume.state in COPYING else None
-
-
-async def _await_contents(scope: MachineScope, tools: Tools) -> Wait | None:
-    """Wait until a copy is complete; a machine that has been made says that it was."""
-    if scope.object.status.instance is not None or pending(scope, "machines.create"):
-        return None
-    volume = await tools.fly.get_volume(scope.app, scope.volume.id, call=scope.call)
-    if volume.state not in COPYING:
-        return None
-    scope.object.status.phase = "Creating"
-    message = f"volume {volume.id} is {volume.state}"
-    scope.condition("Healthy", status=False, reason="VolumeNotReady", message=message)
-    return Wait(COPY_POLL_SECONDS)
-
-
-async def _find_volume(scope: MachineScope, tools: Tools) -> Volume | None:
-    """What the pending try made: the oldest of our volumes in the wished region, else anywhere.
-
-    A list may show what is long gone, and what was to be left behind in another region.
-    """
-    intent, region = scope.object.status.intent, scope.object.spec.region
-    begun = scope.now if intent is None else intent.since - CLOCKS_DIFFER
-    candidates: list[Volume] = []
-    for listed in await tools.fly.list_volumes(scope.app, call=scope.call):
-        if listed.name != names.volume_name(scope.uid):
-            continue
-        try:
-            volume = await tools.fly.get_volume(scope.app, listed.id, call=scope.call)
-        except NotFound:
-            continue
-        recent = volume.created_at is not None and volume.created_at >= begun
-        if volume.state not in GONE_VOLUME_STATES and (volume.region == region or recent):
-            candidates.append(volume)
-    return min(
-        candidates, key=lambda v: (v.region != region, str(v.created_at), v.id), default=None
-    )
-
-
-async def _create_volume(scope: MachineScope, tools: Tools, wish: VolumeSpec) -> Volume:
-    spec = scope.object.spec
-    try:
-        async with effect(scope, "volumes.create"):
-            return await tools.fly.create_volume(
-                scope.app,
-                name=names.volume_name(scope.uid),
-                region=spec.region,
-                size_gb=wish.size_gb,
-                # A hint, so that the volume lands on a host with room for the machine.
-                compute={
-                    "cpu_kind": spec.size.cpu_kind,
-                    "cpus": spec.size.cpus,
-                    "memory_mb": spec.size.memory_mb,
-                },
-                source=wish.source or None,
-                call=scope.call,
-            )
-    except InsufficientCapacity as error:
-        _tell_full(scope, error)
-        raise
-
-
 async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     """The machine; its name is unique in its app, so a second one cannot come to be.
 
@@ -257,7 +168,7 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     status = scope.object.status
     if status.instance is not None:
         return None
-    if not _needs_a_machine(scope):
+    if not needs_a_machine(scope):
         await _find_launched(scope, tools)
         return None
     config = wished_config(scope, tools)
@@ -272,12 +183,6 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     await scope.store.heartbeats.reset_health(scope.uid)
     await scope.save()
     return None
-
-
-def _needs_a_machine(scope: MachineScope) -> bool:
-    """Whether there has to be one; to be stopped, or given up, none is needed."""
-    given_up = scope.object.status.restarts.given_up_at is not None
-    return scope.object.spec.power != "Stopped" and not given_up
 
 
 async def _find_launched(scope: MachineScope, tools: Tools) -> None:
@@ -330,7 +235,7 @@ async def _create_instance(
     except AlreadyExists as error:
         return await _adopt(scope, tools, error.existing_id)
     except InsufficientCapacity as error:
-        await _move_unused_volume(scope, tools, error)
+        await move_unused_volume(scope, tools, error)
         raise
     scope.object.status.drop_condition("NoCapacity")
     if volume is not None:
@@ -365,31 +270,3 @@ async def _adopt(scope: MachineScope, tools: Tools, instance: str | None) -> Fly
     scope.seen = machine
     scope.event("Adopted", f"machine {machine.id}")
     return machine
-
-
-async def _move_unused_volume(
-    scope: MachineScope, tools: Tools, error: InsufficientCapacity
-) -> None:
-    """Give up a volume that never held anything: it ties the machine to a full host."""
-    volume = scope.object.status.volume
-    _tell_full(scope, error)
-    if volume is None or volume.used:
-        return
-    async with effect(scope, "volumes.delete"):
-        await tools.fly.delete_volume(scope.app, volume.id, call=scope.call)
-    scope.object.status.volume = None
-
-
-def _tell_full(scope: MachineScope, error: InsufficientCapacity) -> None:
-    scope.condition("NoCapacity", status=True, reason="NoCapacity", message=error.message)
-    scope.event("NoCapacity", error.message, warning=True)
-
-
-def await_evidence_of(scope: MachineScope, operation: str) -> None:
-    """Wait for the grace after an unfinished try of this operation.
-
-    Raises:
-        RetryLater: The grace is not over.
-    """
-    if pending(scope, operation):
-        await_evidence(scope)

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 from controller.engine import EventRecorder, Request, Result
 from controller.kind import KindReconciler
 from controller.machine import launch, names, removal
+from controller.machine.disk import ensure_volume
 from controller.machine.health import check_health
 from controller.machine.loss import take_stock
 from controller.machine.observation import observe
-from controller.machine.power import apply_power
+from controller.machine.power import apply_power, rest
 from controller.machine.restart import heed_new_wish, until_restart
 from controller.machine.rollout import check_region, grow_volume, settle, update_config
 from controller.machine.tools import MachineScope, Tools, Wait
@@ -29,7 +30,7 @@ LIFE: tuple[Step, ...] = (
     launch.ensure_addresses,
     ensure_variables,
     check_region,
-    launch.ensure_volume,
+    ensure_volume,
     launch.ensure_instance,
     observe,
     settle,
@@ -93,6 +94,10 @@ class MachineReconciler(KindReconciler[Machine]):
             raise
 
     async def _live(self, scope: MachineScope) -> Result:
+        if launch.needs_nothing(scope):
+            rest(scope, "Stopped")
+            _tell_ready(scope, last=True)
+            return Result()
         for step in LIFE:
             if wait := await step(scope, self._tools):
                 _tell_ready(scope, last=step is check_health)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from uuid import UUID
 
 from controller.machine import apps, names
-from controller.machine.intent import await_evidence, effect, pending
-from controller.machine.launch import await_evidence_of, find_unrecorded
+from controller.machine.intent import await_evidence, await_evidence_of, effect, pending
+from controller.machine.launch import find_unrecorded
 from controller.machine.tools import MachineScope, Tools, Wait
 from controller.providers import NotFound
 from controller.providers.fly import GONE_VOLUME_STATES, TERMINAL_STATES, Volume

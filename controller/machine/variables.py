@@ -19,6 +19,7 @@ _VARIABLES = TypeAdapter(dict[str, str])
 async def ensure_variables(scope: MachineScope, tools: Tools) -> Wait | None:
     """Set the app's secrets as they are kept, and unset what is not kept any more.
 
+    What shall be stopped is stopped whether or not they can be read: they are for the next start.
     That they are set is struck from the record before they change: who wishes for the earlier ones
     again while nobody knows what became of the later ones gets them set once more.
 
@@ -26,7 +27,7 @@ async def ensure_variables(scope: MachineScope, tools: Tools) -> Wait | None:
         Blocked: They are not kept, or cannot be read; only their name is told.
     """
     service, app = scope.object.spec.service, scope.app_status
-    if service is None or service.secrets is None:
+    if service is None or service.secrets is None or scope.object.spec.power == "Stopped":
         return None
     if app.secrets == service.secrets.fingerprint:
         return None

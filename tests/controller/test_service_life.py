@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from unittest.mock import patch
 
 import httpx
 import pytest
 
 from controller.machine.health import STOPPED_AFTER
-from crds.machine import Machine, Scrape, VolumeSpec
+from crds.machine import Machine, Scrape
 from crds.store import Probe
 from tests.controller.service_scenes import (
     APP,
@@ -310,32 +308,6 @@ def test_another_region_may_be_refused(play: Play) -> None:
         assert refused is not None
         assert "the machine is in iad" in refused.message
         assert ["iad"] == [machine.region for machine in live(here)]
-
-    play(scene)
-
-
-def test_copy_of_a_disk_is_waited_for(play: Play) -> None:
-    """No machine is made on a disk that does not have its contents yet."""
-
-    async def scene(here: World) -> None:
-        asked: list[str] = []
-        create = here.fly.create_volume
-
-        def hydrating(app: str, body: dict[str, Any]) -> dict[str, Any]:
-            asked.append(body.pop("source_volume_id"))
-            made = create(app, body)
-            here.fly.volumes[made["id"]].state = "hydrating"
-            return made | {"state": "hydrating"}
-
-        with patch.object(here.fly, "create_volume", hydrating):
-            await wish(here, volume=VolumeSpec(size_gb=10, source="vol_source"))
-            await here.pass_time(timedelta(minutes=20))
-        assert not live(here)
-        for volume in here.fly.volumes.values():
-            volume.state = "created"
-        await until(here, "Running")
-
-        assert ["vol_source"] == asked
 
     play(scene)
 

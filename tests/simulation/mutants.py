@@ -177,7 +177,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "no-intent": Mutant(
         "a volume is asked for before that is on record",
-        replaced(f"{LAUNCH}.effect", no_intent),
+        replaced("controller.machine.disk.effect", no_intent),
         (struck("sign_up", Fault.CRASH_AFTER, VOLUME),),
     ),
     "status-before-effect": Mutant(
@@ -244,7 +244,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "launches-stopped": Mutant(
         "what shall be stopped is started when it is made",
-        replaced(f"{LAUNCH}._needs_a_machine", lambda _: True),
+        replaced(f"{LAUNCH}.needs_a_machine", lambda _: True),
         (Run("quarantined_and_lost"),),
     ),
     "crashes-remembered": Mutant(
