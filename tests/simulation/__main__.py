@@ -6,11 +6,14 @@ import argparse
 import sys
 from contextlib import nullcontext
 
+from tests.simulation.devenv_mutants import DEVENV_MUTANTS
 from tests.simulation.faults import Fault, Perturbation
 from tests.simulation.lives import LIVES
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.sweep import compare, live
 from tests.support.postgres import Databases, serving
+
+SEEDED = MUTANTS | DEVENV_MUTANTS
 
 
 def main() -> int:
@@ -20,13 +23,13 @@ def main() -> int:
     parser.add_argument("strikes", nargs="*", metavar="FAULT AT", help=", ".join(Fault.__members__))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replicas", type=int, default=1)
-    parser.add_argument("--mutant", choices=MUTANTS, help="seed a known bug")
+    parser.add_argument("--mutant", choices=SEEDED, help="seed a known bug")
     wanted = parser.parse_args()
     pairs = zip(wanted.strikes[::2], wanted.strikes[1::2], strict=True)
     faults = [Perturbation(Fault[name], int(at)) for name, at in pairs]
     with serving() as server, Databases(server).fresh() as url:
         calm = live(url, LIVES[wanted.scenario], replicas=wanted.replicas)
-        with MUTANTS[wanted.mutant].seed() if wanted.mutant else nullcontext():
+        with SEEDED[wanted.mutant].seed() if wanted.mutant else nullcontext():
             outcome = live(
                 url, LIVES[wanted.scenario], faults, seed=wanted.seed, replicas=wanted.replicas
             )

@@ -201,7 +201,7 @@ REFUSALS: dict[Fault | None, tuple[int, str]] = {
 
 
 def _is_api(request: httpx.Request) -> bool:
-    return request.url.host in (FLY, "api.cloudflare.com")
+    return request.url.host in (FLY, "api.cloudflare.com", "api.netlify.com")
 
 
 def _refusal(request: httpx.Request, fault: Fault | None) -> httpx.Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.simulation.collection import COLLECTIONS
+from tests.simulation.devenv_lives import DEVENVS, TROUBLED
+from tests.simulation.devenv_real_lives import REAL
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
 from tests.simulation.lost_causes import LOST_CAUSES
@@ -21,4 +23,7 @@ LIVES: dict[str, Scenario] = (
     | QUARANTINES
     | LOST_CAUSES
     | TRANSITIONS
+    | {name: swept.life for name, swept in DEVENVS.items()}
+    | TROUBLED
+    | REAL
 )

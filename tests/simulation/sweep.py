@@ -21,7 +21,7 @@ from crds.store import LocalDoorbell
 from tests.simulation.faults import Perturbation, Plan
 from tests.simulation.processes import HUB_KEY
 from tests.simulation.scenarios import Scenario
-from tests.simulation.world import World, world
+from tests.simulation.world import World, kind_of, world
 from tests.support.virtual_time import run, running_loop
 
 RESYNCS = 10
@@ -34,7 +34,8 @@ TABLES = "objects, object_log, leases, heartbeats, events, secrets, tombstones"
 MASKED = re.compile(
     r"(?i)(uid|.*time(stamp)?|.*At|since|.*Since|.*Until|stamp|id|ids|version|resourceVersion|generation"
     r"|observedGeneration|machine|instance|instanceId|account|name|network|url|target|route"
-    r"|attempt|count|startTold|lastExitCode|message|configHash|volume|INVOKER_.*|invoker_uid|reason)"
+    r"|attempt|count|startTold|lastExitCode|message|configHash|volume|INVOKER_.*|invoker_uid|reason"
+    r"|fingerprint|told|applied|secrets|source|build|deploy|warmUpSeconds)"
 )
 
 
@@ -89,7 +90,9 @@ def live(
 
     async def main() -> Outcome:
         ears = doorbell()
-        async with world(url, plan, replicas=replicas, seed=seed, doorbell=ears) as here:
+        async with world(
+            url, plan, replicas=replicas, seed=seed, doorbell=ears, kind=kind_of(life)
+        ) as here:
             seed_foreign(here)
             await life(here)
             outcome = await settle(here)
@@ -113,11 +116,14 @@ async def settle(here: World) -> Outcome:
     await here.quiesce()
     effects, writes = tuple(here.plan.effects), here.plan.writes
     seconds = running_loop().time()
+    still = await here.stillness()
     for _ in range(RESYNCS):
         here.resync()
         await asyncio.sleep(RESYNC_SECONDS)
     late = here.plan.effects[len(effects) :]
     assert not late, f"mutating calls after convergence: {late}"
+    after = await here.stillness()
+    assert still == after, f"calls or writes after convergence: {still}, then {after}"
     return Outcome(effects, writes, masked(await snapshot(here)), seconds)
 
 
@@ -170,6 +176,7 @@ async def snapshot(here: World) -> Any:
                 "machines": machines,
                 "volumes": volumes,
                 "entries": here.watchman.entries(),
+                "more": await here.more_state(),
             },
             default=str,
         )
@@ -199,9 +206,9 @@ def _type_of(part: Any) -> str:
 async def check_secrets(here: World, capture: LogCapture) -> None:
     """No secret stands in a log line, an event, a row or its history."""
     secret = [here.tokens.issue(uid).partition(".")[2] for uid in here.seen_uids]
-    secret += [here.fly.token, here.kv.token, HUB_KEY.decode()]
-    texts = [str(entry) for entry in capture.entries]
-    for table in ("objects", "object_log", "events"):
+    secret += [here.fly.token, here.kv.token, HUB_KEY.decode(), *here.secret_values()]
+    texts = [str(entry) for entry in capture.entries] + here.more_texts()
+    for table in ("objects", "object_log", "events", "heartbeats", "tombstones"):
         rows = await here.store.database.fetch(f"SELECT {table}::text AS text FROM {table}")  # noqa: S608 - our tables
         texts += [row["text"] for row in rows]
     leaks = [text[:200] for text in texts if any(part in text for part in secret)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.conftest import MUTANT
+from tests.simulation.devenv_mutants import DEVENV_MUTANTS
 from tests.simulation.lives import LIVES
 from tests.simulation.mutants import MUTANTS, Run
 from tests.simulation.sweep import Outcome, calm, compare, live
@@ -13,16 +14,19 @@ from tests.simulation.sweep import Outcome, calm, compare, live
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+SEEDED = MUTANTS | DEVENV_MUTANTS
+
+
+@pytest.mark.parametrize("mutant", SEEDED)
 def test_mutant(url: str, request: pytest.FixtureRequest, mutant: str) -> None:
     """A bug that is put in place is noticed by the lives that are there to notice it."""
     request.node.user_properties.append((MUTANT, mutant))
-    runs = MUTANTS[mutant].runs
+    runs = SEEDED[mutant].runs
     wells = [calm(url, LIVES[run.life], run.replicas) for run in runs]
-    with MUTANTS[mutant].seed():
+    with SEEDED[mutant].seed():
         noticed = [notices(url, run, well) for run, well in zip(runs, wells, strict=True)]
 
-    assert any(noticed), f"nobody notices that {MUTANTS[mutant].what}"
+    assert any(noticed), f"nobody notices that {SEEDED[mutant].what}"
 
 
 def notices(url: str, run: Run, well: Outcome) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -83,6 +83,24 @@ class World(Processes):
     async def pass_time_seconds(self, seconds: float) -> None:
         """The same, for short whiles."""
         await asyncio.sleep(seconds)
+
+    # What sweeps ask
+
+    async def stillness(self) -> Any:
+        """What does not change while everything rests, beyond the effects outside."""
+        return None
+
+    async def more_state(self) -> Any:
+        """What this world came to beyond rows, machines, volumes and entries."""
+        return {}
+
+    def secret_values(self) -> list[str]:
+        """What is secret beyond tokens and keys of processes."""
+        return []
+
+    def more_texts(self) -> list[str]:
+        """Where else nothing secret may stand, beyond logs and rows."""
+        return []
 
     # What can be seen
 
@@ -316,6 +334,25 @@ class World(Processes):
         self.seen_uids = frozenset(row["uid"] for row in rows)
 
 
+_KINDS: dict[object, type[World]] = {}
+L = TypeVar("L")
+
+
+def lived_in(kind: type[World]) -> Callable[[L], L]:
+    """Say in what kind of world a life is lived."""
+
+    def note(life: L) -> L:
+        _KINDS[life] = kind
+        return life
+
+    return note
+
+
+def kind_of(life: object) -> type[World]:
+    """The kind of world in which a life is lived."""
+    return _KINDS.get(life, World)
+
+
 @asynccontextmanager
 async def world(
     url: str,
@@ -324,10 +361,11 @@ async def world(
     replicas: int = 1,
     seed: int = 0,
     doorbell: LocalDoorbell | None = None,
+    kind: type[World] = World,
 ) -> AsyncIterator[World]:
     """A world on an empty, migrated database; call it on a virtual loop."""
     async with make_pool(url, 4) as pool:
-        made = World(
+        made = kind(
             pool,
             plan or Plan(),
             replicas=replicas,
