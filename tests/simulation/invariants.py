@@ -142,7 +142,8 @@ class Watchman:
             if number > 1:
                 self._complain(f"{number} live machines of {uid}")
         for subdomain, entry in self.entries().items():
-            if entry["instance"] is not None:
+            # A neighbour's entry need not look like ours.
+            if entry.get("instance") is not None:
                 self._check_entry(subdomain, entry)
 
     def check(self) -> None:
@@ -180,7 +181,7 @@ class Watchman:
 
     def _check_routes(self, instance: str) -> None:
         for subdomain, entry in self.entries().items():
-            if entry["instance"] == instance:
+            if entry.get("instance") == instance:
                 self._complain(f"{subdomain} still leads to {instance} when it is destroyed")
 
     async def _row(self, wanted: Callable[[Machine], bool]) -> Machine | None:

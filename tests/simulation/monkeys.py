@@ -169,7 +169,8 @@ async def host_lost(world: World) -> None:
     await sign_up(world)
     instance = await world.instance_id()
     world.fly.set_host_status(instance)
-    await world.until_condition("HostUnreachable")
+    # The next look over the organisation shows it.
+    await world.until_condition("HostUnreachable", within=120)
     await world.until_event("HostUnreachable")
     await world.pass_time(timedelta(minutes=15))
     world.fly.set_host_status(instance, "ok")
