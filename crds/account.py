@@ -34,6 +34,7 @@ class AccountSpec(Model):
         plan: What the user pays for.
         state: Whether what is theirs may run; quarantine also withdraws routes and revokes tokens.
         quota: How much they may have at once.
+        netlify_sites: Netlify's ids of the sites that are theirs: what they run may be told there.
     """
 
     email: str = Field(min_length=3, max_length=320)
@@ -42,6 +43,10 @@ class AccountSpec(Model):
     plan: Literal["Free", "Pro"] = "Free"
     state: AccountState = "Active"
     quota: Quota = Field(default_factory=Quota)
+    # One token opens all sites of a team, so whose a site is has to be said by the operator.
+    netlify_sites: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=list, max_length=100
+    )
     # Access tokens issued before this moment are refused, however long they are still valid.
     tokens_valid_after: datetime | None = None
 

@@ -82,7 +82,7 @@ async def _wanted(
     rendered = render(scope.object.spec, service, scope.keys, public_url=tools.public_url)
     variables = variables_of(rendered)
     fingerprint = tools.fingerprint(variables)
-    if _fingerprint(held) != fingerprint:
+    if _fingerprint(held) != fingerprint or not _has_them(held, fingerprint):
         fence = scope.request.fence
         await tools.secrets.put(scope.namespace, variables_name(name), variables, fence=fence)
     if source is None:
@@ -102,6 +102,12 @@ async def _wanted(
         # It is passed on when it has come: each Machine would heed it by itself, in no order.
         spec.restart_at = held.spec.restart_at if held is not None else None
     return spec
+
+
+def _has_them(machine: Machine | None, fingerprint: str) -> bool:
+    """Whether the provider surely has these variables, so that they need not be kept for it."""
+    app = None if machine is None else machine.status.app
+    return app is not None and app.secrets == fingerprint
 
 
 def _fingerprint(machine: Machine | None) -> str | None:

@@ -17,6 +17,7 @@ from controller.failures import RECHECK_SECONDS, meaning_of
 from controller.providers import AlreadyExists, Call, NotFound, ProviderError, Unavailable
 from controller.providers.exchange import clean
 from controller.providers.netlify import Context, Netlify, NewValue, NewVariable, SiteRef
+from crds.account import Account
 from crds.connection import Keys
 from crds.devenv import DevEnvSpec, NetlifySpec, NetlifyStatus
 
@@ -56,11 +57,20 @@ async def tell_front_end(scope: DevEnvScope, tools: Tools, keys: Keys) -> Wait |
     if tools.netlify is None:
         _be(scope, "NoToken", "this installation has no token of a Netlify team")
         return None
+    if not await _is_theirs(scope, wished.site):
+        _be(scope, "SiteNotTheirs", f"{wished.site} is none of the account's spec.netlifySites")
+        return None
     values = values_of(scope.object.spec, keys, tools.public_url)
     try:
         return await _tell(scope, tools, tools.netlify, wished, values)
     except ProviderError as error:
         return _refused(scope, error)
+
+
+async def _is_theirs(scope: DevEnvScope, site: str) -> bool:
+    """Whether a site is the account's: others' front ends are not to be led to its database."""
+    account = await scope.store.find(Account, scope.namespace)
+    return account is not None and site in account.spec.netlify_sites
 
 
 def values_of(spec: DevEnvSpec, keys: Keys, public_url: Callable[[str], str]) -> Mapping[str, str]:

@@ -14,6 +14,8 @@ from crds.store.heartbeats import HeartbeatRecord
 IDLE_UNKNOWN: Final = "IdleUnknown"
 # What the provider's metrics told longer ago says nothing of now; they are asked every minute.
 EVIDENCE_AGE: Final = timedelta(minutes=3)
+# A start that takes longer comes to nothing, unless somebody says otherwise.
+LONGEST_START: Final = timedelta(minutes=30)
 LOOK_AGAIN: Final = timedelta(minutes=1)
 
 
@@ -47,10 +49,26 @@ async def _reason(scope: DevEnvScope, account: Account) -> StoppedFor | None:
         return "Wish"
     if status.stopped_for == "Idle":
         return None if _was_asked_for(scope) else "Idle"
-    if status.stopped_for is not None or status.starting_since is not None or status.move:
+    if status.move is not None or status.stopped_for is not None:
         status.idle_at = None
         return None
+    if status.starting_since is not None:
+        return "Idle" if _does_not_come_up(scope, status.starting_since) else None
     return "Idle" if await _is_idle(scope) else None
+
+
+def _does_not_come_up(scope: DevEnvScope, since: datetime) -> bool:
+    """Whether it has been on its way up for as long as it may be up unused, and half an hour."""
+    status, minutes = scope.object.status, scope.object.spec.auto_stop_minutes
+    if minutes is None:
+        status.idle_at = None
+        return False
+    last = _latest(since, _past(scope, scope.object.spec.wake_at)) or since
+    status.idle_at = last + max(timedelta(minutes=minutes), LONGEST_START)
+    if scope.now < status.idle_at:
+        return False
+    scope.event("DidNotComeUp", f"on its way up since {since:%Y-%m-%d %H:%M} UTC", warning=True)
+    return True
 
 
 def _was_asked_for(scope: DevEnvScope) -> bool:

@@ -213,7 +213,7 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
         if status.starting_since is not None:
             status.warm_up_seconds = (scope.now - status.starting_since).total_seconds()
             status.last_started_at = scope.now
-            status.starting_since = None
+            status.starting_since = status.idle_at = None
             scope.event("Started", f"all services are well after {status.warm_up_seconds:.0f} s")
         await tell(scope, self._tools, "Full")
         self._be(scope, "Running")

@@ -92,6 +92,11 @@ OF_DEVENVS: tuple[Remedy, ...] = (
         '`kubectl patch devenv NAME -n ACCOUNT --type=merge -p \'{"spec": {"netlify": null}}\'`',
     ),
     Remedy(
+        "`SiteNotTheirs`",
+        "the dev environment names a front end that nobody has said is the account's",
+        "if it is: `kubectl edit account ACCOUNT` and add the site's id to `spec.netlifySites`",
+    ),
+    Remedy(
         "`SiteNotFound`",
         "Netlify knows no such site in that team, or the token does not open it",
         "correct `spec.netlify.site` and `spec.netlify.team` with `kubectl edit devenv`; looked at "

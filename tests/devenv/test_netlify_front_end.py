@@ -17,6 +17,7 @@ from controller.devenv.netlify import CURRENT, tell_front_end
 from controller.devenv.tools import DevEnvScope, Known, Tools, Wait
 from controller.engine import EventRecorder, Request
 from controller.providers.netlify import Netlify, NewValue, NewVariable, SiteRef
+from crds.account import Account, AccountSpec
 from crds.connection import Keys
 from crds.devenv import DevEnv, DevEnvSpec, NetlifySpec
 from crds.errors import ConflictError
@@ -90,7 +91,9 @@ class House:
         )
 
     async def move_in(self) -> None:
-        """Write the row."""
+        """Write the rows."""
+        owner = AccountSpec(email="devops@acme.example", netlify_sites=[self.cloud.site])
+        await self.store.create(Account(metadata=ObjectMeta(name="acme"), spec=owner))
         meta = ObjectMeta(name="erp", namespace="acme")
         await self.store.create(DevEnv(metadata=meta, spec=self.spec))
 
@@ -344,6 +347,20 @@ def test_a_row_that_moved_is_not_built_for(database_url: str) -> None:
         await house.store.update(moved)
         with pytest.raises(ConflictError):
             await tell_front_end(scope, house.tools(), house.keys)
+        return house.builds()
+
+    assert played(database_url, play) == 0
+
+
+def test_nobody_leads_anothers_front_end_astray(database_url: str) -> None:
+    """A site that is not the account's is asked nothing and told nothing, whoever names it."""
+
+    async def play(house: House) -> int:
+        owner = await house.store.get(Account, "acme")
+        owner.spec.netlify_sites = ["another"]
+        await house.store.update(owner)
+        assert await house.reconcile() is None
+        assert await house.reason() == ("False", "SiteNotTheirs")
         return house.builds()
 
     assert played(database_url, play) == 0
