@@ -8,6 +8,7 @@ from tests.kubectl.script.applying import APPLYING, SERVER_SIDE
 from tests.kubectl.script.converging import CONVERGING
 from tests.kubectl.script.deleting import DELETING, WAITING
 from tests.kubectl.script.describing import DESCRIBING, EXPLAINING
+from tests.kubectl.script.developing import DEVELOPING
 from tests.kubectl.script.discovering import DISCOVERING, PROXYING
 from tests.kubectl.script.reading import READING
 from tests.kubectl.script.validating import VALIDATING
@@ -31,5 +32,6 @@ SCRIPT: Final[Sequence[Topic]] = (
     DELETING,
     WAITING,
     ACCESSING,
+    DEVELOPING,
     CONVERGING,
 )

@@ -20,6 +20,7 @@ DISCOVERING: Final = Topic(
             prints=(
                 r"^accounts +invoker\.dev/v1 +false +Account$",
                 r"^machines +invoker\.dev/v1 +true +Machine$",
+                r"^devenvs +de +invoker\.dev/v1 +true +DevEnv$",
                 r"^platforms +invoker\.dev/v1 +false +Platform$",
                 r"^routes +invoker\.dev/v1 +false +Route$",
                 r"^workspaces +ws +invoker\.dev/v1 +true +Workspace$",
