@@ -24,12 +24,14 @@ const edge :Workerd.Worker = (
   durableObjectNamespaces = [
     (className = "Limiter", uniqueKey = "invoker-edge-limiter", enableSql = true),
     (className = "Tally", uniqueKey = "invoker-edge-tally", enableSql = true),
+    (className = "GatewayHub", uniqueKey = "invoker-edge-gateway-hub", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "objects"),
   bindings = [
     (name = "ROUTES", kvNamespace = "kv"),
     (name = "LIMITER", durableObjectNamespace = "Limiter"),
     (name = "TALLY", durableObjectNamespace = "Tally"),
+    (name = "GATEWAY_HUB", durableObjectNamespace = "GatewayHub"),
     (name = "API", service = "api"),
     (name = "AUTH", service = "auth"),
     (name = "API_URL", text = $api_url),

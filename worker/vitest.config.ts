@@ -11,7 +11,10 @@ export default defineConfig({
         durableObjects: {
           LIMITER: { className: "Limiter", useSQLite: true },
           TALLY: { className: "Tally", useSQLite: true },
+          GATEWAY_HUB: { className: "GatewayHub", useSQLite: true },
         },
+        // What objects are given; a Worker's own environment is its test's World.
+        bindings: { API_URL: "http://api.internal", EDGE_TOKEN: "edge-token" },
       },
     }),
   ],

@@ -1,3 +1,4 @@
+import type { GatewayHub } from "./hub/hub.ts";
 import type { Limiter } from "./limiter.ts";
 import type { Tally } from "./tally.ts";
 
@@ -5,6 +6,7 @@ import type { Tally } from "./tally.ts";
 export interface Env {
   ROUTES: KVNamespace;
   LIMITER: DurableObjectNamespace<Limiter>;
+  GATEWAY_HUB: DurableObjectNamespace<GatewayHub>;
   /** Adds up the metrics; without it nothing is counted. */
   TALLY?: DurableObjectNamespace<Tally>;
   /** The API as a service of the same workerd; absent on Cloudflare. */

@@ -1,6 +1,7 @@
 import type { Env } from "./env.ts";
 import { forwardToApi } from "./forward.ts";
 import { type Host, parseHost } from "./host.ts";
+import { refuseCommands, serveCommands, serveHub } from "./hub/routes.ts";
 import { explain } from "./incident.ts";
 import { limit } from "./limiter.ts";
 import * as notices from "./notices.ts";
@@ -10,10 +11,11 @@ import { handleSignIn, handleSignOut, handleSignUp } from "./signIn.ts";
 import { count, serveMetrics } from "./tally.ts";
 import { serveWorkspace } from "./workspace.ts";
 
+export { GatewayHub } from "./hub/hub.ts";
 export { Limiter } from "./limiter.ts";
 export { Tally } from "./tally.ts";
 
-const API_PATHS = /^\/(?:api|hub)(?:\/|$)|^\/health$/;
+const API_PATHS = /^\/(?:api|auth|hub|vps)(?:\/|$)|^\/health$/;
 
 export default {
   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
@@ -34,6 +36,10 @@ async function serve(request: Request, env: Env, ctx: ExecutionContext): Promise
   if (host.kind === "invalid") return tell(request, notices.badHost);
   // Tokens and passwords do not travel in the clear where there is a choice.
   if (env.SCHEME === "https" && url.protocol === "http:") return secured(url);
+  if (host.kind === "apex") {
+    const answer = await serveCommands(env, request);
+    if (answer !== null) return answer;
+  }
   const wait = await limit(env, request);
   if (wait > 0) return tell(request, notices.rateLimited(wait));
   if (host.kind !== "user") return serveApex(env, request, host);
@@ -64,6 +70,10 @@ async function serveOwnPath(env: Env, request: Request): Promise<Response | null
 /** The bare domain and `api.`: the API, and a page that says what this is. */
 async function serveApex(env: Env, request: Request, host: Host): Promise<Response> {
   const { pathname } = new URL(request.url);
+  if (host.kind === "apex") {
+    const answer = refuseCommands(request) ?? (await serveHub(env, request));
+    if (answer !== null) return answer;
+  }
   if (API_PATHS.test(pathname)) {
     const response = await forwardToApi(env, request);
     if (response === null) return tell(request, await explain(env, notices.incident));

@@ -33,6 +33,7 @@ export class World {
     this.env = {
       ROUTES: (env as unknown as Env).ROUTES,
       LIMITER: (env as unknown as Env).LIMITER,
+      GATEWAY_HUB: (env as unknown as Env).GATEWAY_HUB,
       API: service((request) => {
         this.toApi.push(request);
         return this.api(request);

@@ -1,0 +1,104 @@
+import { type Env, via } from "../env.ts";
+import type { Observation } from "./outbox.ts";
+
+const TIMEOUT_MS = 5_000;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether a text is a uid. */
+export function isUid(value: unknown): value is string {
+  return typeof value === "string" && UUID.test(value);
+}
+
+/** Whom a terminal's socket is for. */
+export interface Terminal {
+  gateway: string;
+  session: string;
+  viewer: string;
+  account: string;
+}
+
+/** The API's word on a gateway's token; 503 when it has none. Never cached: tokens are revoked. */
+export async function authenticate(
+  env: Env,
+  gateway: string,
+  token: string,
+): Promise<204 | 401 | 404 | 503> {
+  const response = await post(env, `/hub/gateways/${gateway}/authentication`, { token });
+  switch (response?.status) {
+    case 204:
+    case 401:
+    case 404:
+      return response.status;
+    default:
+      return 503;
+  }
+}
+
+/** The API's word on a browser's wish for a terminal. */
+export async function authorize(
+  env: Env,
+  vps: string,
+  session: string,
+  cookie: string,
+): Promise<Terminal | 401 | 403 | 404 | 503> {
+  const response = await post(env, "/hub/terminals/authorization", { vps, session, cookie });
+  switch (response?.status) {
+    case 200:
+      return readTerminal(response);
+    case 401:
+    case 403:
+    case 404:
+      return response.status;
+    default:
+      return 503;
+  }
+}
+
+async function readTerminal(response: Response): Promise<Terminal | 503> {
+  const found = (await response.json().catch(() => null)) as Partial<Terminal> | null;
+  const { gateway, session, viewer, account } = found ?? {};
+  if (!isUid(gateway) || !isUid(session) || !isShort(viewer) || !isShort(account)) {
+    console.error("terminal authorization unreadable");
+    return 503;
+  }
+  return { gateway, session, viewer, account };
+}
+
+// They are kept at the socket, which has room for 2,048 bytes.
+function isShort(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && value.length <= 128;
+}
+
+/** What became of a report; "failed" ones are worth trying again. */
+export type ReportResult = "taken" | "refused" | "unknown" | "failed";
+
+/** Tells the API what was observed of a gateway. */
+export async function report(
+  env: Env,
+  gateway: string,
+  observations: Observation[],
+): Promise<ReportResult> {
+  const response = await post(env, `/hub/gateways/${gateway}/observations`, { observations });
+  if (response === null) return "failed";
+  if (response.ok) return "taken";
+  if (response.status === 404) return "unknown";
+  const content = response.status === 400 || response.status === 413 || response.status === 422;
+  return content ? "refused" : "failed";
+}
+
+async function post(env: Env, path: string, body: unknown): Promise<Response | null> {
+  const request = new Request(env.API_URL + path, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${env.EDGE_TOKEN}` },
+    body: JSON.stringify(body),
+    redirect: "manual",
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  });
+  try {
+    return await via(env.API, request);
+  } catch (error) {
+    // Not the request: a token is in it.
+    console.error("api unreachable for the hub", (error as Error).name);
+    return null;
+  }
+}
