@@ -34,6 +34,7 @@ from crds.meta import Key
 from crds.platform import PLATFORM, Platform
 from crds.registry import KINDS
 from crds.store import Store
+from crds.store.left_secrets import LeftSecret, left_secrets, remove_left_secret
 from crds.store.tombstones import Tombstones
 
 PERIOD_SECONDS = 300.0
@@ -96,6 +97,7 @@ class Collector:
         self._fence = grip.fence
         self._since: dict[Thing, datetime] = {}
         self._unseen: dict[UUID, datetime] = {}
+        self._left: dict[LeftSecret, datetime] = {}
         self._platform: UUID | None = None
         self._listener = listener
 
@@ -127,6 +129,7 @@ class Collector:
             await self._try_to_remove(thing)
         await self._note_gone(outside)
         await self._remove_ownerless()
+        await self._remove_secrets()
 
     async def _read_platform(self) -> Platform | None:
         try:
@@ -306,3 +309,12 @@ class Collector:
                 continue
             log.info("deleted an ownerless row", key=str(key))
             self._recorder.event(key, uid, "Normal", "Ownerless", "its owner is gone")
+
+    async def _remove_secrets(self) -> None:
+        """Remove the secrets of what is gone, rows and things outside, for the grace."""
+        now = self._store.clock.now()
+        found = await left_secrets(self._store.database)
+        self._left = {each: self._left.get(each, now) for each in found}
+        for left in [each for each, since in self._left.items() if now >= since + GRACE]:
+            if await remove_left_secret(self._store.database, left, fence=self._fence):
+                log.info("removed a secret", namespace=left.namespace, name=left.name)

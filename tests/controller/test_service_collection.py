@@ -10,7 +10,8 @@ import pytest
 from controller.machine import names
 from controller.orphans import Evidence, Thing, app_thing
 from controller.providers.fly import App
-from crds.annotations import PAUSED
+from crds.annotations import FORCE_DELETE, PAUSED
+from crds.connection import connection_name, keys_name, variables_name
 from crds.devenv import DevEnv, DevEnvSpec
 from crds.machine import Machine
 from crds.meta import Key, ObjectMeta
@@ -217,3 +218,29 @@ def test_a_paused_environment_keeps_its_app(play: Play) -> None:
         assert 2 == len(live(here))
 
     play(scene)
+
+
+def test_secrets_of_a_forced_environment_go(play: Play) -> None:
+    """Nothing that it was told is left, and the next one of its name has other keys."""
+
+    async def scene(here: World) -> None:
+        network = await _devenv(here)
+        for name in (keys_name("shop"), connection_name("shop"), variables_name("shop-pg")):
+            await here.secrets.put(USER, name, b"hunter2")
+        await wish(here, "shop-pg", service={"network": network})
+        await until(here, "Running", "shop-pg")
+        for kind, name in ((DevEnv, "shop"), (Machine, "shop-pg")):
+            await _force(here, kind, name)
+        await here.pass_time(timedelta(hours=2))
+
+        assert [] == await here.store.database.fetch("SELECT name FROM secrets")
+
+    play(scene)
+
+
+async def _force(here: World, kind: type[DevEnv | Machine], name: str) -> None:
+    """Let a row go whatever is left of it outside."""
+    row = await here.store.get(kind, name, USER)
+    row.metadata.annotations[FORCE_DELETE] = "no patience"
+    await here.store.update(row)
+    await here.store.delete(kind, name, USER)
