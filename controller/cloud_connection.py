@@ -134,7 +134,8 @@ class CloudConnectionReconciler(KindReconciler[CloudConnection]):
 
     async def _give_up(self, keeper: Keeper) -> None:
         """Revoke what there is; a consent that nobody exchanged dies by itself."""
-        await keeper.forget_consent()
+        if await keeper.consent() is not None:
+            await keeper.forget_consent()
         grant = await keeper.grant()
         if grant is not None:
             await keeper.revoke(grant)
