@@ -9,8 +9,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from crds.credentials import MachineTokens
+from crds.errors import FencedError
 from crds.secrets import Cipher, SecretError, Secrets
 from crds.store import Store
+from crds.store.leases import Fence
 
 pytestmark = pytest.mark.anyio
 
@@ -97,3 +99,21 @@ def test_old_hub_keys_still_verify() -> None:
 
     assert rotated.verify(machine, old)
     assert rotated.issue(machine).startswith("2.")
+
+
+async def test_who_lost_the_lease_writes_no_secret(store: Store) -> None:
+    """Neither puts, makes nor removes one: it would outlive what the new owner does."""
+    taken = await store.leases.acquire("shard/0", "r1", seen=None, duration=60)
+    assert taken is not None
+    lost = Fence("shard/0", taken.epoch - 1)
+    secrets = Secrets(store, Cipher.from_keys(OLD))
+    await secrets.put("ns", "name", b"hunter2", fence=Fence("shard/0", taken.epoch))
+
+    with pytest.raises(FencedError):
+        await secrets.put("ns", "name", b"hunter3", fence=lost)
+    with pytest.raises(FencedError):
+        await secrets.ensure("ns", "another", b"hunter3", fence=lost)
+    await secrets.delete("ns", "name", fence=lost)
+
+    assert await secrets.get("ns", "name") == b"hunter2"
+    assert await secrets.get("ns", "another") is None

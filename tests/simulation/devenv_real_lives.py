@@ -8,13 +8,13 @@ from tests.simulation.devenv_lives import (
     devenv_rls,
     devenv_stop_and_start,
     here,
-    kill_copy,
     leave_a_file,
     moved,
     running,
     until_step,
 )
 from tests.simulation.devenv_real import RealDevEnvWorld, RealDisk
+from tests.simulation.devenv_troubles import kill_copy
 from tests.simulation.devenv_world import DevEnvWorld
 from tests.simulation.scenarios import Scenario
 from tests.simulation.world import World, lived_in

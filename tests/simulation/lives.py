@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.simulation.collection import COLLECTIONS
-from tests.simulation.devenv_lives import DEVENVS, TROUBLED
+from tests.simulation.devenv_lives import DEVENVS
 from tests.simulation.devenv_real_lives import REAL
+from tests.simulation.devenv_troubles import TROUBLED
 from tests.simulation.failures import FAILURES
 from tests.simulation.losses import LOSSES
 from tests.simulation.lost_causes import LOST_CAUSES

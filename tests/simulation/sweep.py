@@ -35,7 +35,7 @@ MASKED = re.compile(
     r"(?i)(uid|.*time(stamp)?|.*At|since|.*Since|.*Until|stamp|id|ids|version|resourceVersion|generation"
     r"|observedGeneration|machine|instance|instanceId|account|name|network|url|target|route"
     r"|attempt|count|startTold|lastExitCode|message|configHash|volume|INVOKER_.*|invoker_uid|reason"
-    r"|fingerprint|told|applied|secrets|source|build|deploy|warmUpSeconds)"
+    r"|fingerprint|told|applied|secrets|source|copied|build|deploy|warmUpSeconds)"
 )
 
 

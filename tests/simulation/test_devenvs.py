@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from tests.simulation.conftest import ALL_POINTS, Tally
-from tests.simulation.devenv_lives import DEVENVS, TROUBLED
+from tests.simulation.devenv_lives import DEVENVS
 from tests.simulation.devenv_real_lives import REAL
+from tests.simulation.devenv_troubles import TROUBLED
 from tests.simulation.faults import AT_EFFECTS, Fault, Perturbation
 from tests.simulation.sweep import calm, compare, live
 from tests.simulation.swept import sampled
@@ -23,7 +24,7 @@ pytestmark = [
 Strike = list[Perturbation]
 # Lives in which the two owners meet, and of which each second crash is a sample.
 SHARED = ("devenv_bare", "devenv_stop_and_start", "devenv_move", "devenv_quarantined")
-SAMPLED_OF = 40
+SAMPLED_OF = 80
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_every_point(url: str, tally: Tally, scenario: str, every: bool) -> None
     sweep(url, tally, scenario, thinned(strikes, scenario, DEVENVS[scenario].stride, every=every))
 
 
-@pytest.mark.parametrize("scenario", grouped(DEVENVS))
+@pytest.mark.parametrize("scenario", grouped(SHARED))
 def test_two_replicas(url: str, tally: Tally, scenario: str) -> None:
     """Two replicas come to what one does."""
     tally.runs += 1
@@ -111,7 +112,7 @@ def test_crash_pairs(url: str, tally: Tally, scenario: str, every: bool) -> None
         [first, Perturbation(kinds[n % 2], first.at + 1 + n % 3)]
         for n, (first,) in enumerate(points(url, scenario, kinds))
     ]
-    sweep(url, tally, scenario, thinned(strikes, scenario, SAMPLED_OF // 2, every=every))
+    sweep(url, tally, scenario, thinned(strikes, scenario, SAMPLED_OF, every=every))
 
 
 @pytest.mark.parametrize("scenario", TROUBLED)
