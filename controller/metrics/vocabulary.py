@@ -16,10 +16,10 @@ PHASES: Final = frozenset(
 RETRIES: Final = frozenset({"Blocked", "Conflict", "Retry", "Terminal"})
 # What is worth counting among the events: losses, adoptions, and what hurts a user.
 REASONS: Final = frozenset(
-    "Adopted AppLost Collected ConsentRefused CopyFailed Crashed Degraded FrontEndFailed "
-    "GrantRevoked HostUnreachable KeysRotated MachineLost MoveGivenUp Moved NoCapacity "
-    "NotCollecting Ownerless Published Restarted RlsDrift StuckTransition Unreachable VolumeLost "
-    "Woken".split()
+    "Adopted AppLost Collected ConsentRefused CopyFailed Crashed Degraded DidNotComeUp "
+    "FrontEndFailed GrantRevoked HostUnreachable KeysRotated MachineLost MoveGivenUp Moved "
+    "NoCapacity NotCollecting Ownerless Published Restarted RlsDrift StuckTransition "
+    "Unreachable VolumeLost Woken".split()
 )
 # By what the name of a service's app ends in.
 SERVICES: Final = {suffix: str(service) for service, suffix in SUFFIXES.items()}

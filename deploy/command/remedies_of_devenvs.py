@@ -50,6 +50,13 @@ OF_DEVENVS: tuple[Remedy, ...] = (
         r'-p "{\"spec\": {\"rotateAt\": \"$(date -u +%FT%TZ)\"}}"`; looked at again every minute',
     ),
     Remedy(
+        "`SourceMissing`",
+        "the disk of files was to begin as a copy of the old one in a move, and that is gone",
+        "looked at again every minute; `invoker why machine NAME-storage -n ACCOUNT` says what "
+        "became of the old disk, and what was on it comes back from a snapshot alone (`fly volumes "
+        "snapshots list VOLUME`)",
+    ),
+    Remedy(
         "`SecretUnreadable`",
         "no key that the controller has decrypts a secret",
         "put the key that is missing back into `INVOKER_ENCRYPTION_KEYS` and restart the "

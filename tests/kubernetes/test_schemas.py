@@ -56,6 +56,7 @@ ALLOWED = {
     "exclusiveMinimum",
     "format",
     "items",
+    "maxItems",
     "maxLength",
     "maximum",
     "minLength",
