@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -16,7 +16,8 @@ from api.context import Api, api_of
 from api.models import Body
 from api.observe import request_id
 from api.problems import Problem, invalid, invalid_body, unauthenticated
-from api.tokens import InvalidTokenError
+from api.tokens import Caller, InvalidTokenError
+from crds.access import ROLES, Role
 from crds.account import Account
 from crds.store import Actor, Store
 
@@ -24,6 +25,8 @@ B = TypeVar("B", bound=Body)
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_KEY_LENGTH = 255
+# Who is one of these is so everywhere, also in an account of their own.
+LESSER: Final = frozenset[Role](ROLES[ROLES.index("account-owner") + 1 :])
 
 
 async def read_body(request: Request, model: type[B], *, optional: bool = False) -> B:
@@ -145,6 +148,23 @@ async def signed_in(request: Request) -> Person:
     Raises:
         Problem: There is none, it is not valid, or it was revoked.
     """
+    return _person(await _caller(request))
+
+
+async def owning(request: Request) -> Person:
+    """The same, of a user who owns their account.
+
+    Raises:
+        Problem: Besides, the issuer gives them a role that may do less.
+    """
+    caller = await _caller(request)
+    if caller.invoker_role in LESSER:
+        detail = f"The role {caller.invoker_role} may not do this: it is for an account's owner."
+        raise Problem(403, "role-not-allowed", detail)
+    return _person(caller)
+
+
+async def _caller(request: Request) -> Caller:
     api = api_of(request)
     try:
         caller = await api.verifier.verify(bearer(request))
@@ -157,6 +177,10 @@ async def signed_in(request: Request) -> Person:
     since = account.spec.tokens_valid_after if account else None
     if since is not None and caller.issued_at < since:
         raise unauthenticated("The access token was revoked: sign in again.")
+    return caller
+
+
+def _person(caller: Caller) -> Person:
     return Person(caller.account, caller.email, caller.first_name, caller.last_name)
 
 

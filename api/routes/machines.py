@@ -12,7 +12,7 @@ from api.answers import answer
 from api.context import Api, api_of
 from api.models import MachineList, MachineView
 from api.problems import Problem
-from api.requests import signed_in
+from api.requests import owning
 from api.views import Facts, machine_view
 from crds.account import Account
 from crds.machine import Machine
@@ -21,13 +21,13 @@ from crds.workspace import Workspace
 
 async def list_machines(request: Request) -> Response:
     """The user's machines."""
-    person = await signed_in(request)
+    person = await owning(request)
     return answer(MachineList(machines=await _views(api_of(request), person.id)))
 
 
 async def get_machine(request: Request) -> Response:
     """One of the user's machines; another user's is as good as none."""
-    person = await signed_in(request)
+    person = await owning(request)
     wanted = machine_id(request)
     for view in await _views(api_of(request), person.id):
         if view.id == wanted:

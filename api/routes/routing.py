@@ -10,7 +10,7 @@ from api.answers import answer
 from api.context import api_of
 from api.models import Routing
 from api.problems import Problem
-from api.requests import is_edge, signed_in, store_of
+from api.requests import is_edge, owning, store_of
 from crds.names import subdomain_problem
 from crds.route import RouteEntry
 
@@ -37,7 +37,7 @@ async def get_routing(request: Request) -> Response:
 
 async def release(request: Request) -> Response:
     """Give up one of the user's own subdomains that is not in use."""
-    person = await signed_in(request)
+    person = await owning(request)
     subdomain: str = request.path_params["subdomain"]
     if subdomain_problem(subdomain) is not None:
         raise Problem(404, "no-such-subdomain", "Nobody has this subdomain.")

@@ -11,7 +11,7 @@ from api import wishes
 from api.answers import answer
 from api.context import Api, api_of
 from api.models import Rename, Start
-from api.requests import check_idempotency_key, read_body, signed_in, store_of
+from api.requests import check_idempotency_key, owning, read_body, store_of
 from api.views import Facts, vm_status, vm_wish
 from crds.account import Account
 from crds.machine import Machine
@@ -20,7 +20,7 @@ from crds.workspace import WORKSPACE, Workspace
 
 async def start(request: Request) -> Response:
     """Make the user's machine, or start it; with another subdomain than the present one, rename."""
-    person = await signed_in(request)
+    person = await owning(request)
     check_idempotency_key(request)
     body = await read_body(request, Start, optional=True)
     api = api_of(request)
@@ -30,14 +30,14 @@ async def start(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """What the user's machine does."""
-    person = await signed_in(request)
+    person = await owning(request)
     api = api_of(request)
     return answer(vm_status(await facts_of(api, person.id), api.settings.public_url))
 
 
 async def stop(request: Request) -> Response:
     """Stop the user's machine; it stays stopped until started."""
-    person = await signed_in(request)
+    person = await owning(request)
     check_idempotency_key(request)
     api = api_of(request)
     return await _wished(api, person.id, await wishes.stop(store_of(api, person.id), person.id))
@@ -45,7 +45,7 @@ async def stop(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete the user's machine with its disk."""
-    person = await signed_in(request)
+    person = await owning(request)
     check_idempotency_key(request)
     api = api_of(request)
     return await _wished(api, person.id, await wishes.delete(store_of(api, person.id), person.id))
@@ -53,7 +53,7 @@ async def delete(request: Request) -> Response:
 
 async def rename(request: Request) -> Response:
     """Give the user's machine another subdomain; the old one redirects for a while."""
-    person = await signed_in(request)
+    person = await owning(request)
     check_idempotency_key(request)
     body = await read_body(request, Rename)
     api = api_of(request)

@@ -44,7 +44,9 @@ class Facts:
     def inactive_since(self) -> datetime | None:
         """Since when nobody has used it: starting it, and asking for it, is use."""
         spec, status = self.devenv.spec, self.devenv.status
-        return _latest(self.last_request_at, status.last_started_at, spec.wake_at)
+        # Who asks for a day to come asks now, too.
+        asked_at = spec.wake_at and min(spec.wake_at, self.now)
+        return _latest(self.last_request_at, status.last_started_at, asked_at)
 
 
 async def facts_of(store: Store, devenv: DevEnv) -> Facts:

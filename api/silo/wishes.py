@@ -29,6 +29,8 @@ from crds.store import Store
 
 # A repeated wish within this time is the same wish.
 SAME_WISH: Final = timedelta(seconds=10)
+# The least by which one moment is later than another one, here as in JSON.
+LATER: Final = timedelta(milliseconds=1)
 # What a wish to start says of how it is to be made.
 MAKING: Final = (
     "client",
@@ -175,24 +177,32 @@ def _running(now: datetime) -> Callable[[DevEnv], bool]:
     def change(devenv: DevEnv) -> bool:
         spec, stopped_at = devenv.spec, devenv.status.last_stopped_at
         started = spec.power != "Running"
-        recent = spec.wake_at is not None and now - spec.wake_at < SAME_WISH
+        recent = spec.wake_at is not None and _is_recent(spec.wake_at, now)
         # What was stopped since it was asked for has to be asked for anew.
         heeded = spec.wake_at is not None and (stopped_at is None or spec.wake_at > stopped_at)
         woken = started or not (recent and heeded)
         spec.power = "Running"
         if woken:
-            spec.wake_at = now
+            # The clock that it was stopped by may be ahead of this one.
+            spec.wake_at = now if stopped_at is None else max(now, stopped_at + LATER)
         return woken
 
     return change
 
 
+def _is_recent(moment: datetime, now: datetime) -> bool:
+    """Whether a moment is about this one, by clocks that may differ."""
+    return abs(now - moment) < SAME_WISH
+
+
 def _rotated(now: datetime) -> Callable[[DevEnv], bool]:
     def change(devenv: DevEnv) -> bool:
         asked, keys = devenv.spec.rotate_at, devenv.status.keys
-        pending = asked is not None and (keys is None or keys.made_at < asked)
-        if pending or (asked is not None and now - asked < SAME_WISH):
-            return False
+        # One that is wished for some day says nothing of the keys of today.
+        if asked is not None and asked < now + SAME_WISH:
+            pending = keys is None or keys.made_at < asked
+            if pending or _is_recent(asked, now):
+                return False
         devenv.spec.rotate_at = now
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -267,3 +267,12 @@ async def test_another_accounts_is_not_there(town: Town) -> None:
 
     assert (404, "no-such-silo") == (other.status_code, code_of(other))
     assert (200, OWN) == (support.status_code, support.json()["account"])
+
+
+async def test_wish_for_the_end_of_time(town: Town) -> None:
+    """Whoever asked for a day to come uses it at present, and no answer is too large."""
+    last = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    await town.devenv(wake_at=last, status={"phase": "Running"})
+    body = await town.status()
+
+    assert (0, 1800) == (body["inactivity_seconds"], body["auto_stop_trigger_in_seconds"])

@@ -292,3 +292,29 @@ async def test_a_users_role_of_an_agent_is_in_their_own_account(
 
     assert (status, 403) == (own.status_code, stopped.status_code)
     assert other.status_code == (403 if role == "clientele" else 404)
+
+
+async def test_rotation_of_some_day_is_none_of_today(town: Town) -> None:
+    """Who asks for new keys gets them, whatever was wished for later."""
+    made_at, later = town.now - timedelta(days=1), town.now + timedelta(days=365)
+    keys = KeysStatus(fingerprint="f", made_at=made_at)
+    await town.devenv(status={"keys": keys}, rotate_at=later)
+    answer = await town.post("devops", "/rotate-keys")
+
+    row = await town.service.store.get(DevEnv, SILO, OWN)
+    assert 202 == answer.status_code
+    assert row.spec.rotate_at is not None
+    assert made_at < row.spec.rotate_at <= town.now
+
+
+async def test_wake_is_later_than_the_stop(town: Town) -> None:
+    """A stop by a clock that is ahead of the API's is over when somebody asks for the silo."""
+    stopped_at = town.now + timedelta(seconds=30)
+    status = {"phase": "Stopped", "stopped_for": "Idle", "last_stopped_at": stopped_at}
+    await town.devenv(status=status)
+    answer = await town.post("dev-worker", "/start-silo")
+
+    row = await town.service.store.get(DevEnv, SILO, OWN)
+    assert "starting" == answer.json()["overall_status"]
+    assert row.spec.wake_at is not None
+    assert row.spec.wake_at > stopped_at
