@@ -20,15 +20,41 @@ export class Peer {
   readonly heard: Array<Message | ArrayBuffer> = [];
   closed: { code: number; reason: string } | null = null;
 
+  #changed: PromiseWithResolvers<void> = Promise.withResolvers();
+
   constructor(readonly socket: WebSocket) {
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => {
       this.heard.push(typeof data === "string" ? JSON.parse(data) : (data as ArrayBuffer));
+      this.#change();
     });
     socket.addEventListener("close", ({ code, reason }) => {
       this.closed = { code, reason };
+      this.#change();
     });
     socket.accept();
+  }
+
+  #change(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  /** What `find` finds, as soon as it does. */
+  async until<T>(what: string, find: () => T | null | undefined): Promise<T> {
+    // Not vi.waitFor, which would move the time that stands still.
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const seen = () => JSON.stringify([this.heard, this.closed]).slice(0, 2_000);
+    const timer = setTimeout(() => reject(new Error(`no ${what}, but ${seen()}`)), PATIENCE_MS);
+    try {
+      for (;;) {
+        const found = find();
+        if (found !== null && found !== undefined) return found;
+        await Promise.race([this.#changed.promise, late]);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   send(message: Message | string | ArrayBuffer): void {
@@ -46,11 +72,7 @@ export class Peer {
 
   /** The `count`th message of a type, as soon as it is there. */
   async get<T extends Type>(type: T, count = 1): Promise<Message<T>> {
-    return vi.waitFor(() => {
-      const found = this.of(type)[count - 1];
-      if (found === undefined) throw new Error(`no ${type}, but ${JSON.stringify(this.heard)}`);
-      return found;
-    }, WAIT);
+    return this.until(type, () => this.of(type)[count - 1]);
   }
 
   /** Comes back when the hub has dealt with everything that was sent before. */
@@ -62,14 +84,11 @@ export class Peer {
   }
 
   async end(): Promise<{ code: number; reason: string }> {
-    return vi.waitFor(() => {
-      if (this.closed === null) throw new Error("still open");
-      return this.closed;
-    }, WAIT);
+    return this.until("end", () => this.closed);
   }
 }
 
-const WAIT = { timeout: 3_000, interval: 2 };
+const PATIENCE_MS = 3_000;
 
 /** A frame of output. */
 export function frame(session: string, sequence: number, payload: Uint8Array): ArrayBuffer {
@@ -110,6 +129,7 @@ export class HubWorld {
 
   async #api(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
+    if (request.method !== "POST") return status(404);
     const body = await request.json<Record<string, unknown>>();
     if (request.headers.get("authorization") !== "Bearer edge-token") return status(403);
     if (pathname === `/hub/gateways/${this.gateway}/authentication`) {
