@@ -17,9 +17,9 @@ RETRIES: Final = frozenset({"Blocked", "Conflict", "Retry", "Terminal"})
 # What is worth counting among the events: losses, adoptions, and what hurts a user.
 REASONS: Final = frozenset(
     "Adopted AppLost Collected ConsentRefused CopyFailed Crashed Degraded DidNotComeUp "
-    "FrontEndFailed GrantRevoked HostUnreachable KeysRotated MachineLost MoveGivenUp Moved "
-    "NoCapacity NotCollecting Ownerless Published Restarted RlsDrift StuckTransition "
-    "Unreachable VolumeLost Woken".split()
+    "FrontEndFailed GrantRevoked HostUnreachable IdleUnknown KeysRotated MachineLost "
+    "MoveGivenUp Moved NoCapacity NotCollecting Ownerless Published Restarted RlsDrift "
+    "StuckTransition Unreachable VolumeLost Woken".split()
 )
 # By what the name of a service's app ends in.
 SERVICES: Final = {suffix: str(service) for service, suffix in SUFFIXES.items()}

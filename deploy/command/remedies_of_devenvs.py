@@ -81,6 +81,12 @@ OF_DEVENVS: tuple[Remedy, ...] = (
         "usename, client_addr, query FROM pg_stat_activity` in the old database tells who",
     ),
     Remedy(
+        "`IdleUnknown` (`NoMetrics`)",
+        "its minutes without traffic are over, and the provider's metrics tell nothing of traffic",
+        "it is kept up; look at the provider's metrics (the log has `cannot ask for usage`), or "
+        "stop it: `kubectl scale devenv NAME -n ACCOUNT --replicas=0`",
+    ),
+    Remedy(
         "`RlsDrift` (`ChangedByHand`)",
         "somebody changed row-level security in the database; the message lists the tables",
         "none needed: a database belongs to its developers; `invoker restart devenv NAME -n "

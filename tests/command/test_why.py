@@ -26,10 +26,10 @@ from tests.command.invoking import Invoker
 ROOT = Path(__file__).parents[2]
 RAISED = re.compile(r"(?:RetryLater|Blocked|Terminal|_blocked|\w+Error)\(\s*\"([A-Z]\w+)\",")
 TOLD = re.compile(
-    r"status=False, reason=\"(\w+)\"|_be\(scope, \"(\w+)\"|\"(ChangedByHand|SiteNotFound)\""
+    r"status=(?:True|False), reason=\"(\w+)\"|_be\(scope, \"(\w+)\"|\"(SiteNotFound)\""
 )
 # What is so while all is well, or while something else is told that has a remedy.
-ORDINARY = {"Running", "Deleting", "Telling"}
+ORDINARY = {"Answers", "Deleting", "Deployed", "Present", "Running", "Telling"}
 HOW = "change deploy/command (remedies.py for the table), then run python -m deploy.command.docs"
 Write = Callable[[Callable[[Store], Any]], Any]
 
