@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from controller.devenv.keys import connection_of
 from controller.devenv.tools import DevEnvScope, Tools
 from crds.connection import connection_name
 from crds.devenv import Connection
+
+# Nothing is told in these, and nothing has to be withdrawn.
+AT_REST: Final = frozenset({"Stopped", "Suspended", "Quarantined"})
 
 
 async def tell(scope: DevEnvScope, tools: Tools, how: Connection) -> None:
@@ -34,8 +39,9 @@ async def tell(scope: DevEnvScope, tools: Tools, how: Connection) -> None:
 
 
 async def withdraw(scope: DevEnvScope, tools: Tools) -> None:
-    """Tell users nothing any more."""
-    if scope.object.status.connection != "None" or scope.object.status.told:
+    """Tell users nothing any more; a status that was lost does not keep a record alive."""
+    status = scope.object.status
+    if status.connection != "None" or status.told or status.phase not in AT_REST:
         name, fence = connection_name(scope.name), scope.request.fence
         await tools.secrets.delete(scope.namespace, name, fence=fence)
         await _note(scope, "None", "")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from controller.devenv.rendering import render
-from controller.devenv.tools import DevEnvScope, Tools, Wait
+from controller.devenv.tools import SERVICE_LABEL, DevEnvScope, Tools, Wait
 from controller.devenv.wanted import machine_spec, variables_of
 from controller.engine import Blocked
 from controller.scope import awaited
@@ -18,7 +18,6 @@ from crds.meta import ObjectMeta
 from crds.tracing import TRACEPARENT
 
 DEVENV_LABEL: Final = "invoker.dev/devenv"
-SERVICE_LABEL: Final = "invoker.dev/service"
 # For so long services are waited for one by one when they stop.
 PATIENCE: Final = timedelta(minutes=5)
 

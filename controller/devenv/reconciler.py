@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from controller.devenv.connection import tell, withdraw
 from controller.devenv.machines import (
     DEVENV_LABEL,
-    SERVICE_LABEL,
     keep,
     lower_all,
     remove,
@@ -21,7 +20,7 @@ from controller.devenv.power import decide
 from controller.devenv.prerequisites import check_prerequisites
 from controller.devenv.relocation import current, finish, relocate
 from controller.devenv.services import INSPECT_EVERY, away, ensure, raise_services, secure_rows
-from controller.devenv.tools import DevEnvScope, Known, Tools, Wait
+from controller.devenv.tools import SERVICE_LABEL, DevEnvScope, Known, Tools, Wait
 from controller.engine import Blocked, EventRecorder, Request, Result
 from controller.kind import KindReconciler
 from controller.machine import names
@@ -70,6 +69,7 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
                 wait = await self._go_down(scope, account)
             else:
                 self._check_name(scope)
+                _check_status(scope)
                 wait = await self._come_up(scope, account)
         finally:
             tell_services(scope)
@@ -225,6 +225,24 @@ class DevEnvReconciler(KindReconciler[DevEnv]):
         if scope.object.status.phase != phase:
             scope.event("PhaseChanged", f"{phase}, was {scope.object.status.phase}")
         scope.object.status.phase = phase
+
+
+def _check_status(scope: DevEnvScope) -> None:
+    """Touch nothing while it is not on record which of two databases is the environment's.
+
+    Raises:
+        Blocked: The status was lost in the middle of a move.
+    """
+    there = sorted(
+        name
+        for name, machine in scope.known.machines.items()
+        if machine.metadata.labels.get(SERVICE_LABEL) == "postgres"
+    )
+    if len(there) > 1 and scope.object.status.service("postgres") is None:
+        raise Blocked(
+            "StatusLost",
+            f"nothing tells which of {', '.join(there)} has the data; delete the other Machine",
+        )
 
 
 def _soonest(scope: DevEnvScope, wait: Wait | None) -> float | None:

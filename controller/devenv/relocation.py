@@ -13,7 +13,6 @@ from typing import Final
 from controller.devenv import database, move
 from controller.devenv.connection import withdraw
 from controller.devenv.machines import (
-    SERVICE_LABEL,
     is_ready,
     keep,
     lower,
@@ -22,7 +21,7 @@ from controller.devenv.machines import (
     rest,
 )
 from controller.devenv.prepared import ensure_prepared, is_prepared, psql_of
-from controller.devenv.tools import DevEnvScope, Tools, Wait
+from controller.devenv.tools import SERVICE_LABEL, DevEnvScope, Tools, Wait
 from crds.devenv import SUFFIXES, MoveStatus, MoveStep, Service, ServiceStatus
 from crds.machine import Machine
 
@@ -88,19 +87,26 @@ def _begin(scope: DevEnvScope) -> bool:
     postgres = scope.machine("postgres")
     if postgres is None or postgres.status.volume is None:
         status.region = spec.region
+    elif status.region is None:
+        status.region = postgres.spec.region
     if postgres is None or place_of(scope) == spec.region:
         return False
-    status.moves += 1
     status.move = MoveStatus(
-        source=place_of(scope),
-        target=spec.region,
-        since=scope.now,
-        machines={
-            service: f"{scope.name}-{SUFFIXES[service]}-{status.moves + 1}" for service in KEEPERS
-        },
+        source=place_of(scope), target=spec.region, since=scope.now, machines=_new_names(scope)
     )
     scope.event("Moving", f"from {status.move.source} to {status.move.target}")
     return True
+
+
+def _new_names(scope: DevEnvScope) -> dict[Service, str]:
+    """Names of Machines that there are not."""
+    status, known = scope.object.status, scope.known.machines
+    while True:
+        status.moves += 1
+        number = status.moves + 1
+        names = {service: f"{scope.name}-{SUFFIXES[service]}-{number}" for service in KEEPERS}
+        if known.keys().isdisjoint(names.values()):
+            return names
 
 
 async def _reconsider(scope: DevEnvScope, tools: Tools) -> Wait | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from controller.providers.fly import Fly
 from controller.providers.netlify import Netlify
@@ -13,6 +13,8 @@ from crds.connection import Keys
 from crds.devenv import SUFFIXES, DevEnv, Service
 from crds.machine import Machine
 from crds.secrets import Secrets
+
+SERVICE_LABEL: Final = "invoker.dev/service"
 
 
 class Wait(NamedTuple):
@@ -88,9 +90,18 @@ class DevEnvScope(Scope[DevEnv]):
         return self.known.keys
 
     def machine_name(self, service: Service) -> str:
-        """The name of the Machine that is a service at present."""
-        found = self.object.status.service(service)
-        return f"{self.name}-{SUFFIXES[service]}" if found is None else found.machine
+        """The name of the Machine that is a service at present.
+
+        A status that was lost is no reason to begin anew beside what is there.
+        """
+        if (found := self.object.status.service(service)) is not None:
+            return found.machine
+        there = [
+            name
+            for name, machine in self.known.machines.items()
+            if machine.metadata.labels.get(SERVICE_LABEL) == service
+        ]
+        return there[0] if len(there) == 1 else f"{self.name}-{SUFFIXES[service]}"
 
     def machine(self, service: Service) -> Machine | None:
         """The Machine that is a service at present, if it was made."""

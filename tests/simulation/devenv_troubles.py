@@ -185,6 +185,50 @@ async def devenv_restart_later(world: World) -> None:
     await running(silo)
 
 
+@lived_in(DevEnvWorld)
+async def devenv_status_lost(world: World) -> None:
+    """Its status is lost after a move: what is there is found again, and moves once more."""
+    silo = here(world)
+    await devenv_bare(silo)
+    await silo.write("orders", ROWS)
+    await leave_a_file(silo)
+    await silo.wish(region="ams")
+    await moved(silo, "ams")
+    await lose_status(silo)
+    await silo.wish(power="Stopped")
+    await silo.until_phase("Stopped")
+    assert await silo.connection() is None
+    silo.watch.lost = False
+    await silo.wish(power="Running")
+    await running(silo)
+    assert (await silo.database()).rows() == silo.watch.rows
+    await silo.wish(region="yyz")
+    await moved(silo, "yyz")
+
+
+async def lose_status(silo: DevEnvWorld) -> None:
+    """Forget what is known of the environment, as a bad restore does."""
+    silo.watch.lost = True
+    await silo.store.database.execute("UPDATE objects SET status = '{}' WHERE kind = 'DevEnv'")
+
+
+@lived_in(DevEnvWorld)
+async def devenv_region_early(world: World) -> None:
+    """Another region is wished for while it is being made: it ends there, with all that it has."""
+    silo = here(world)
+    await silo.register()
+    await silo.wish(netlify=None)
+
+    async def begun() -> bool:
+        return bool(silo.fly.volumes)
+
+    await silo.until(begun, "a volume", every=0.05)
+    await silo.wish(region="ams")
+    await silo.until_devenv(lambda d: d.status.region == "ams", "in ams", within=3600)
+    await running(silo)
+    assert {volume.region for volume in silo.fly.volumes.values()} == {"ams"}
+
+
 TROUBLED: dict[str, Scenario] = {
     life.__name__: life
     for life in (
@@ -195,5 +239,7 @@ TROUBLED: dict[str, Scenario] = {
         devenv_quarantined_and_blocked,
         devenv_database_lost,
         devenv_restart_later,
+        devenv_status_lost,
+        devenv_region_early,
     )
 }

@@ -43,6 +43,7 @@ class DevEnvWatchman(Watchman):
     Attributes:
         killed: The services that a life has killed, which nobody has to wait for.
         rows: How many rows the developers have written to every table.
+        lost: Whether the row has lost what it said, which is nobody's doing.
         calls: How many calls about a single machine or volume there were, reads included.
     """
 
@@ -61,6 +62,7 @@ class DevEnvWatchman(Watchman):
         self.killed: set[Service] = set()
         self.rows: dict[str, int] = {}
         self.calls = 0
+        self.lost = False
 
     def apps(self) -> list[str]:
         """The names of our apps, by their networks."""
@@ -104,6 +106,8 @@ class DevEnvWatchman(Watchman):
 
     async def check_record(self) -> None:
         """There is nothing to connect with where the row says that there is none."""
+        if self.lost:
+            return
         row = await self._store.find_row(Key("DevEnv", self._namespace, NAME))
         told = "None" if row is None else row["status"].get("connection", "None")
         if told == "None" and await self._is_told():
