@@ -41,8 +41,10 @@ def sampled(points: Sequence[T], name: str, fault: Fault, stride: int) -> Sequen
     return points[crc32(f"{name} {fault.name}".encode()) % stride :: stride]
 
 
+# Of the lives that begin with another one, whose every point is struck.
+STRIDE = 4
 WORKSPACES: dict[str, Swept] = {
-    name: Swept(life, None if life in (sign_up, delete_early) else sign_up.__name__)
+    name: Swept(life) if life in (sign_up, delete_early) else Swept(life, sign_up.__name__, STRIDE)
     for name, life in SCENARIOS.items()
 }
 
