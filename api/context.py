@@ -19,6 +19,7 @@ from api.hub import Hub
 from api.keys import KeySet
 from api.kubernetes.feed import Feed
 from api.routing import RoutingCache
+from api.sessions import Sessions
 from api.settings import Settings
 from api.supabase import Supabase
 from api.tokens import Verifier
@@ -26,9 +27,10 @@ from crds.access import AccessTokens
 from crds.clock import Clock
 from crds.credentials import MachineTokens
 from crds.errors import AlreadyExistsError
+from crds.grant_states import GrantStates
 from crds.meta import ObjectMeta
 from crds.platform import PLATFORM, Platform
-from crds.secrets import Cipher
+from crds.secrets import Cipher, Secrets
 from crds.store import Store, migrate
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,8 @@ class Api:
     authenticator: Authenticator
     feed: Feed
     cipher: Cipher
+    sessions: Sessions
+    grant_states: GrantStates
 
 
 def api_of(request: Request) -> Api:
@@ -91,6 +95,7 @@ async def opened(
         await stack.enter_async_context(routing.following())
         verifier = _verifier(settings, supabase, store)
         oidc = await stack.enter_async_context(open_id_connect(settings, store.clock, transport))
+        authenticator = Authenticator(store, AccessTokens(store), verifier, oidc)
         yield Api(
             settings=settings,
             store=store,
@@ -98,9 +103,11 @@ async def opened(
             verifier=verifier,
             routing=routing,
             hub=hub,
-            authenticator=Authenticator(store, AccessTokens(store), verifier, oidc),
+            authenticator=authenticator,
             feed=await stack.enter_async_context(Feed(store).running()),
             cipher=cipher,
+            sessions=await Sessions.load(Secrets(store, cipher), authenticator, store.clock),
+            grant_states=GrantStates(store, cipher),
         )
 
 

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api.models import ProblemBody
 from api.operations import Operation
 from api.problems import MEDIA_TYPE
+from api.sessions import COOKIE
 from crds.names import SUBDOMAIN
 
 # Of the interface, not of the program behind it: grows when an answer or a body changes.
@@ -34,6 +35,12 @@ SECURITY_SCHEMES: Final = {
         "type": "http",
         "scheme": "bearer",
         "description": "A token of ours, a Supabase access token, or another issuer's.",
+    },
+    "browser": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "A browser's session, or a token as of an agent that is an account's own.",
     },
     "edge": {
         "type": "http",
@@ -73,6 +80,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["security"] = [{operation.credential: []}]
         if operation.credential == "edge":
             described["security"].append({})
+        if operation.credential == "browser":
+            described["security"].append({"agent": []})
     return described
 
 
@@ -112,7 +121,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     refusals = {*operation.problems, 500, 503}
     if operation.body is not None:
         refusals |= set(BODY_PROBLEMS)
-    if operation.credential in ("user", "machine", "agent"):
+    if operation.credential in ("user", "machine", "agent", "browser"):
         refusals |= {401, 403}
     for status in sorted(refusals - operation.answers.keys()):
         answers[str(status)] = {

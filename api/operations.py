@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import models
-from api.routes import auth, health, hub, machines, routing, vm
+from api.grants import models as grant_models
+from api.grants import routes as grants
+from api.routes import auth, health, hub, machines, routing, session, vm
 from api.silo import models as silo_models
 from api.silo import routes as silo
 
 Handler = Callable[[Request], Awaitable[Response]]
-Credential = Literal["user", "machine", "edge", "agent"]
+Credential = Literal["user", "machine", "edge", "agent", "browser"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,51 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         query=silo_models.NamedSilo,
         answers={200: silo_models.AppContext},
         problems=(404, 409, 422),
+    ),
+    Operation(
+        "POST",
+        "/auth/session",
+        session.open_session,
+        "agent",
+        answers={204: None},
+    ),
+    Operation(
+        "DELETE",
+        "/auth/session",
+        session.close_session,
+        answers={204: None},
+        problems=(403,),
+    ),
+    Operation(
+        "GET",
+        "/auth/do",
+        grants.begin_grant,
+        "browser",
+        answers={302: None},
+        problems=(409, 501),
+    ),
+    Operation(
+        "GET",
+        "/auth/do/callback",
+        grants.end_grant,
+        query=grant_models.Brought,
+        answers={303: None},
+        problems=(400, 403, 409, 422, 501),
+    ),
+    Operation(
+        "GET",
+        "/auth/do/connection",
+        grants.get_connection,
+        "browser",
+        answers={200: grant_models.Connection},
+    ),
+    Operation(
+        "POST",
+        "/auth/do/disconnect",
+        grants.disconnect,
+        "browser",
+        answers={202: grant_models.Connection, 303: None},
+        problems=(400, 409),
     ),
     Operation("GET", "/health", health.health, answers={200: models.Health}),
     Operation("GET", "/ready", health.ready, answers={200: models.Ready, 503: models.Ready}),

@@ -22,6 +22,7 @@ from crds.meta import ObjectMeta
 from crds.store import Store
 from crds.workspace import WORKSPACE, Workspace
 from deploy.local.simulators.auth import SupabaseAuth, auth_api
+from deploy.local.simulators.digitalocean import OAuthApp
 
 SUPABASE_URL = "https://invoker.supabase.co"
 EDGE_TOKEN = "edge-token-of-the-tests"
@@ -39,6 +40,8 @@ def settings(database_url: str, **changes: Any) -> Settings:
             "supabase_anon_key": "sim-anon-key",
             "edge_token": EDGE_TOKEN,
             "encryption_keys": ENCRYPTION_KEY,
+            "digitalocean_client_id": OAuthApp().client_id,
+            "digitalocean_redirect_url": "http://api/auth/do/callback",
             **changes,
         }
     )
