@@ -175,7 +175,7 @@ function mangled(
   ][pick(5)]?.() as string;
 }
 
-describe.each([1, 2, 3, 4, 5, 6, 7, 8])("arbitrary messages, seed %d", (seed) => {
+describe.each([1, 2, 3, 4])("arbitrary messages, seed %d", (seed) => {
   test("break neither the hub nor the others' connections", async () => {
     const pick = randomness(seed);
     const gateway = await hub.start();
@@ -189,9 +189,11 @@ describe.each([1, 2, 3, 4, 5, 6, 7, 8])("arbitrary messages, seed %d", (seed) =>
       JSON.stringify({ type: "ack", id: "c-1", ok: true }),
       hub.output(0, 40),
     ];
-    for (let n = 0; n < 60; n += 1) {
+    for (let n = 0; n < 40; n += 1) {
       const message = mangled(pick, good[pick(good.length)] ?? "");
-      const stranger = pick(2) === 0 ? await hub.view() : peerOf(await hub.connect());
+      const isViewer = pick(2) === 0;
+      const stranger = isViewer ? await hub.view() : peerOf(await hub.connect());
+      if (!isViewer) stranger.send(hub.hello());
       stranger.send(message);
       stranger.socket.close(1000, "done");
     }

@@ -44,7 +44,7 @@ export async function authorize(
   const response = await post(env, "/hub/terminals/authorization", { vps, session, cookie });
   switch (response?.status) {
     case 200:
-      return readTerminal(response);
+      return readTerminal(response.body);
     case 401:
     case 403:
     case 404:
@@ -54,9 +54,8 @@ export async function authorize(
   }
 }
 
-async function readTerminal(response: Response): Promise<Terminal | 503> {
-  const found = (await response.json().catch(() => null)) as Partial<Terminal> | null;
-  const { gateway, session, viewer, account } = found ?? {};
+function readTerminal(body: string): Terminal | 503 {
+  const { gateway, session, viewer, account } = decoded(body);
   if (!isUid(gateway) || !isUid(session) || !isShort(viewer) || !isShort(account)) {
     console.error("terminal authorization unreadable");
     return 503;
@@ -64,9 +63,22 @@ async function readTerminal(response: Response): Promise<Terminal | 503> {
   return { gateway, session, viewer, account };
 }
 
+function decoded(body: string): Partial<Terminal> {
+  try {
+    return (JSON.parse(body) as Partial<Terminal> | null) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 // They are kept at the socket, which has room for 2,048 bytes.
 function isShort(value: unknown): value is string {
   return typeof value === "string" && value !== "" && value.length <= 128;
+}
+
+interface Answer {
+  status: number;
+  body: string;
 }
 
 /** What became of a report; "failed" ones are worth trying again. */
@@ -80,25 +92,32 @@ export async function report(
 ): Promise<ReportResult> {
   const response = await post(env, `/hub/gateways/${gateway}/observations`, { observations });
   if (response === null) return "failed";
-  if (response.ok) return "taken";
+  if (response.status === 204) return "taken";
   if (response.status === 404) return "unknown";
   const content = response.status === 400 || response.status === 413 || response.status === 422;
   return content ? "refused" : "failed";
 }
 
-async function post(env: Env, path: string, body: unknown): Promise<Response | null> {
+/** The API's answer, read whole; null: there was none in time. */
+async function post(env: Env, path: string, body: unknown): Promise<Answer | null> {
+  // Not AbortSignal.timeout: what is still to go off keeps an object from hibernating.
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => giveUp.abort(), TIMEOUT_MS);
   const request = new Request(env.API_URL + path, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${env.EDGE_TOKEN}` },
     body: JSON.stringify(body),
     redirect: "manual",
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: giveUp.signal,
   });
   try {
-    return await via(env.API, request);
+    const response = await via(env.API, request);
+    return { status: response.status, body: await response.text() };
   } catch (error) {
     // Not the request: a token is in it.
     console.error("api unreachable for the hub", (error as Error).name);
     return null;
+  } finally {
+    clearTimeout(timer);
   }
 }
