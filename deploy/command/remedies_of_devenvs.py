@@ -87,6 +87,14 @@ OF_DEVENVS: tuple[Remedy, ...] = (
         "stop it: `kubectl scale devenv NAME -n ACCOUNT --replicas=0`",
     ),
     Remedy(
+        "`StatusLost`",
+        "its status was lost in the middle of a move, and there are two databases",
+        "look into both (`fly ssh console -a devenv-CLIENT-APP-pg -s -C 'psql -h 127.0.0.1 -U "
+        "supabase_admin -l'`): one with a database `invoker_moving` was still being copied to; "
+        "snapshot both disks (`fly volumes snapshots create VOLUME`), then delete the Machine that "
+        "is not the one: `kubectl delete machine NAME -n ACCOUNT`",
+    ),
+    Remedy(
         "`RlsDrift` (`ChangedByHand`)",
         "somebody changed row-level security in the database; the message lists the tables",
         "none needed: a database belongs to its developers; `invoker restart devenv NAME -n "
