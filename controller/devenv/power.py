@@ -93,15 +93,31 @@ async def _is_idle(scope: DevEnvScope) -> bool:
     if status.idle_at is None or scope.now < status.idle_at:
         status.drop_condition(IDLE_UNKNOWN)
         return False
-    told = beat.usage_at if beat else None
+    told = await _told_at(scope)
     if told is not None and scope.now - told <= EVIDENCE_AGE:
         return True
-    status.idle_at = scope.now + LOOK_AGAIN
     since = f"since {told:%Y-%m-%d %H:%M} UTC" if told else "yet"
     message = f"the provider's metrics have told nothing of traffic {since}; it is kept up"
     if scope.condition(IDLE_UNKNOWN, status=True, reason="NoMetrics", message=message):
         scope.event(IDLE_UNKNOWN, message, warning=True)
     return False
+
+
+async def _told_at(scope: DevEnvScope) -> datetime | None:
+    """When the provider's metrics last told of any service: whether one is away is another thing.
+
+    They are asked for all machines at once, and for all gateways.
+    """
+    uids = [machine.uid for machine in scope.known.machines.values()]
+    beats = await scope.store.heartbeats.get(uids)
+    return _latest(*(beat.usage_at for beat in beats.values()))
+
+
+def look_again_at(scope: DevEnvScope) -> datetime | None:
+    """When it is looked at again whether it is to be stopped; None when nothing tells."""
+    if scope.object.status.is_true(IDLE_UNKNOWN):
+        return scope.now + LOOK_AGAIN
+    return scope.object.status.idle_at
 
 
 def _idle_at(scope: DevEnvScope, beat: HeartbeatRecord | None) -> datetime | None:

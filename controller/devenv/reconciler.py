@@ -16,7 +16,7 @@ from controller.devenv.machines import (
     tell_services,
 )
 from controller.devenv.netlify import tell_front_end
-from controller.devenv.power import decide
+from controller.devenv.power import decide, look_again_at
 from controller.devenv.prerequisites import check_prerequisites
 from controller.devenv.relocation import current, finish, relocate
 from controller.devenv.services import INSPECT_EVERY, away, ensure, raise_services, secure_rows
@@ -252,8 +252,8 @@ def _soonest(scope: DevEnvScope, wait: Wait | None) -> float | None:
     spec = scope.object.spec
     # A moment that is wished for brings new keys or another start when it comes.
     due = [m for m in (spec.rotate_at, spec.restart_at) if m is not None and m > scope.now]
-    if status.idle_at is not None:
-        due.append(status.idle_at)
+    if (moment := look_again_at(scope)) is not None:
+        due.append(moment)
     elif status.phase == "Running" and spec.auto_stop_minutes is not None:
         # It has only just come up: from here on its time without traffic counts.
         due.append(scope.now)
