@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.person import Person
 from tests.e2e.product import Product
+from tests.e2e.silo import Silo
 
 HERE = Path(__file__).parent
 
@@ -52,3 +53,16 @@ def resident(product: Product) -> Person:
     resident = Person(product, "Carol")
     resident.move_in()
     return resident
+
+
+@pytest.fixture(scope="session")
+def example(product: Product) -> Silo:
+    """The dev environment of the example, whether it is there or not."""
+    return Silo(product)
+
+
+@pytest.fixture
+def silo(example: Silo) -> Silo:
+    """A dev environment that runs; it is there for all tests that ask for it."""
+    example.bring_up()
+    return example
