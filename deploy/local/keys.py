@@ -32,6 +32,9 @@ class Keys:
         self.fly_token = self._kept("fly_token", lambda: f"fly-{secrets.token_urlsafe(24)}")
         self.installation = self._kept("installation", lambda: f"l{secrets.token_hex(4)}")
         self.netlify_token = self._kept("netlify_token", lambda: secrets.token_urlsafe(30))
+        self.digitalocean_secret = self._kept(
+            "digitalocean_secret", lambda: secrets.token_urlsafe(30)
+        )
         self.cloudflare_token = self._kept("cloudflare_token", lambda: secrets.token_urlsafe(30))
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:

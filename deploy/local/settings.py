@@ -22,6 +22,7 @@ PORTS: Final = {
     "auth": 4282,
     "proxy": 4283,
     "netlify": 4284,
+    "digitalocean": 4285,
 }
 """Part and default; `INVOKER_<PART>_PORT` or `--<part>-port` moves it."""
 

@@ -26,18 +26,21 @@ REAL: Final = {
     "kv": "CLOUDFLARE_API_TOKEN",
     "auth": "SUPABASE_URL",
     "netlify": "NETLIFY_AUTH_TOKEN",
+    "digitalocean": "DIGITALOCEAN_CLIENT_ID",
 }
 BESIDE: Final = {
     "fly": ("FLY_ORG",),
     "kv": ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"),
     "auth": ("SUPABASE_ANON_KEY",),
     "netlify": (),
+    "digitalocean": ("DIGITALOCEAN_CLIENT_SECRET", "DIGITALOCEAN_REDIRECT_URL"),
 }
 NAMES: Final = {
     "fly": "Fly.io",
     "kv": "Cloudflare Workers KV",
     "auth": "Supabase Auth",
     "netlify": "Netlify",
+    "digitalocean": "DigitalOcean",
 }
 
 # What the caller may decide; everything else that the parts are told follows from what runs here.
@@ -55,6 +58,7 @@ CALLERS: Final = (
 _SIMULATED_ORG: Final = "invoker"
 # The site of the example in the documentation.
 _SIMULATED_SITE: Final = "acme-erp"
+_SIMULATED_CLIENT: Final = "invoker-local"
 _SIMULATED_ACCOUNT: Final = "00000000000000000000000000000001"
 _SIMULATED_NAMESPACE: Final = "00000000000000000000000000000002"
 
@@ -173,6 +177,11 @@ class Stack:
             ],
             "auth": [f"--anon-key={keys.anon_key}", f"--service-key={keys.service_key}"],
             "netlify": [f"--token={keys.netlify_token}", f"--site={_SIMULATED_SITE}"],
+            "digitalocean": [
+                f"--client-id={_SIMULATED_CLIENT}",
+                f"--client-secret={keys.digitalocean_secret}",
+                f"--redirect-uri={self._redirect_url()}",
+            ],
         }
         return [
             self._python(
@@ -278,6 +287,14 @@ class Stack:
                 "NETLIFY_AUTH_TOKEN": keys.netlify_token,
                 "NETLIFY_API_URL": f"{settings.url('netlify')}/api/v1",
             }
+        if "digitalocean" in simulated:
+            told |= {
+                "DIGITALOCEAN_CLIENT_ID": _SIMULATED_CLIENT,
+                "DIGITALOCEAN_CLIENT_SECRET": keys.digitalocean_secret,
+                "DIGITALOCEAN_REDIRECT_URL": self._redirect_url(),
+                "DIGITALOCEAN_OAUTH_URL": f"{settings.url('digitalocean')}/v1/oauth",
+                "DIGITALOCEAN_API_URL": settings.url("digitalocean"),
+            }
         if "kv" in simulated:
             told |= {
                 "CLOUDFLARE_API_TOKEN": keys.cloudflare_token,
@@ -289,6 +306,10 @@ class Stack:
 
     def _signing_key(self) -> str:
         return self.environ.get("INVOKER_EDGE_SIGNING_KEY") or self.keys.edge_signing_key
+
+    def _redirect_url(self) -> str:
+        """Where a browser comes back to from DigitalOcean."""
+        return f"{self.settings.url('api')}/auth/do/callback"
 
     def _supabase_url(self) -> str:
         given = self.environ.get("SUPABASE_URL", "").rstrip("/")

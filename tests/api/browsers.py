@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
 from deploy.local.simulators.digitalocean import DigitalOceanCloud, OAuthApp, digitalocean_api
 from tests.api.service import Service, User
+from tests.support.forms import Form
 
 CALLBACK = "http://api/auth/do/callback"
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
-
-
-class Form(HTMLParser):
-    """The hidden and visible fields of a page's form, and where it goes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.fields: dict[str, str] = {}
-        self.action = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a field, or the form's address."""
-        told = dict(attrs)
-        if tag == "input":
-            self.fields[told["name"] or ""] = told.get("value") or ""
-        if tag == "form":
-            self.action = told["action"] or ""
 
 
 def cloud_of_tests() -> DigitalOceanCloud:

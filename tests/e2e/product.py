@@ -34,6 +34,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "kv": ("deploy.local.simulators", "kv"),
     "auth": ("deploy.local.simulators", "auth"),
     "netlify": ("deploy.local.simulators", "netlify"),
+    "digitalocean": ("deploy.local.simulators", "digitalocean"),
     "api": ("-m", "api"),
     "controller": ("-m", "controller"),
     "edge": ("serve",),

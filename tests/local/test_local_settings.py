@@ -85,7 +85,7 @@ def test_real_providers(tmp_path: Path) -> None:
     stack = Stack(LocalSettings.read([], {}), Keys(tmp_path), environ)
     told = stack.environment("postgresql://elsewhere/db")
 
-    assert stack.simulated() == ["kv", "auth", "netlify"]
+    assert stack.simulated() == ["kv", "auth", "netlify", "digitalocean"]
     assert set(stack.ports()) == set(PORTS) - {"postgres", "fly", "proxy"}
     assert not {"FLY_API_TOKEN", "FLY_ORG", "INVOKER_MACHINE_GATEWAY"} & set(told)
 
