@@ -18,7 +18,7 @@ from crds.meta import Key, ObjectMeta, Resource
 from crds.platform import PLATFORM, Platform, PlatformSpec
 from crds.route import Route, RouteSpec, RouteTarget
 from crds.store import Store
-from crds.store.rows import without_spec
+from crds.store.rows import to_object, without_spec
 from crds.tracing import TRACEPARENT
 from crds.workspace import REDIRECT_DAYS, Workspace, WorkspaceStatus
 
@@ -85,7 +85,7 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         routes = await self.store.rows(Route, spec={"account": account})
         machine = await self.store.find_row(Key("Machine", account, meta.name))
         rows: list[Mapping[str, Any]] = [row for row in routes if _leads_to(row, meta.name)]
-        rows += [machine] if machine else []
+        rows += [machine] if machine and _is_of(machine, meta.name) else []
         for row in rows:
             await scope.ask_deletion(row)
         scope.condition("Ready", status=False, reason="Deleting", message=awaited(rows))
@@ -105,13 +105,16 @@ class WorkspaceReconciler(KindReconciler[Workspace]):
         """The workspace's machine; one that must not run gets another spec for a broken one.
 
         Raises:
+            Blocked: The machine of its name is another's, a dev environment's perhaps.
             InvalidError: Its spec is broken, and it may run.
         """
         key = Key("Machine", request.key.namespace, request.key.name)
+        row = await self.store.find_row(key)
+        if row is not None and not _is_of(row, key.name):
+            raise Blocked("MachineNotOurs", f"Machine {key.name} belongs to something else")
         try:
-            return await self.store.find(Machine, key.name, key.namespace)
+            return None if row is None else to_object(Machine, row)
         except InvalidError:
-            row = await self.store.find_row(key)
             if runs or row is None:
                 raise
         machine = without_spec(Machine, row)
@@ -338,6 +341,15 @@ def _leads_to(route: Mapping[str, Any], workspace: str) -> bool:
     """Whether a route's row leads to a workspace, however broken the rest of it is."""
     target = route["spec"].get("target")
     return isinstance(target, dict) and target.get("workspace") == workspace
+
+
+def _is_of(machine: Mapping[str, Any], workspace: str) -> bool:
+    """Whether a machine's row is controlled by a workspace of this name."""
+    owners = machine["owner_references"] or []
+    return any(
+        owner.get("controller") and (owner["kind"], owner["name"]) == (Workspace.KIND, workspace)
+        for owner in owners
+    )
 
 
 def _age(workspace: Workspace) -> tuple[str, str]:

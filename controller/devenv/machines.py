@@ -13,6 +13,7 @@ from controller.engine import Blocked
 from controller.scope import awaited
 from crds.connection import variables_name
 from crds.devenv import SERVICES, Service, ServiceStatus
+from crds.errors import AlreadyExistsError
 from crds.machine import Machine, MachineSpec, Power
 from crds.meta import ObjectMeta
 from crds.tracing import TRACEPARENT
@@ -58,8 +59,7 @@ async def keep(
     if before_change is not None and (held is None or held.spec != spec):
         await before_change()
     if machine is None:
-        machine = Machine(metadata=_metadata(scope, service, name), spec=spec)
-        machine = await scope.store.create(machine, fence=scope.request.fence)
+        machine = await _create(scope, Machine(metadata=_metadata(scope, service, name), spec=spec))
     elif machine.spec != spec:
         machine.spec = spec
         _pass_trace(scope, machine.metadata)
@@ -112,6 +112,22 @@ def _has_them(machine: Machine | None, fingerprint: str) -> bool:
 def _fingerprint(machine: Machine | None) -> str | None:
     service = None if machine is None else machine.spec.service
     return service.secrets.fingerprint if service and service.secrets else None
+
+
+async def _create(scope: DevEnvScope, machine: Machine) -> Machine:
+    """Store a new Machine.
+
+    Raises:
+        Blocked: There is one of this name that is not this environment's.
+    """
+    try:
+        return await scope.store.create(machine, fence=scope.request.fence)
+    except AlreadyExistsError:
+        row = await scope.store.find_row(machine.key)
+        if row is None or _controlled_by(row, str(scope.uid)):
+            raise
+    message = f"Machine {machine.metadata.name} belongs to something else"
+    raise Blocked("MachineNotOurs", message, recheck_after=60)
 
 
 def place_of(scope: DevEnvScope) -> str:

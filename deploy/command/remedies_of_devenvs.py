@@ -113,6 +113,11 @@ OF_DEVENVS: tuple[Remedy, ...] = (
         '`kubectl patch devenv NAME -n ACCOUNT --type=merge -p \'{"spec": {"netlify": null}}\'`',
     ),
     Remedy(
+        "`MachineNotOurs`",
+        "a workspace and a dev environment of one account have names that make one Machine's name",
+        "give one of them another name: neither touches what the other has",
+    ),
+    Remedy(
         "`SiteNotTheirs`",
         "the dev environment names a front end that nobody has said is the account's",
         "if it is: `kubectl edit account ACCOUNT` and add the site's id to `spec.netlifySites`",
