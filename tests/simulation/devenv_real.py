@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -32,8 +33,9 @@ TABLES: Final = (
 
 @cache
 def place() -> Path:
-    """A directory that the server's own user reaches; gone with the process's temporary files."""
+    """A directory that the server's own user reaches; it is gone when this process is."""
     path = Path(tempfile.mkdtemp(prefix="invoker-simulation-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
     path.chmod(0o711)
     return path
 
