@@ -33,6 +33,7 @@ from controller.machine.agent import AgentClient
 from controller.metrics import leaks, vocabulary, wishes
 from controller.providers import BreakerState, Gear, ProviderError, ProviderMetrics
 from controller.providers.cloudflare import WorkersKV
+from controller.providers.digitalocean import DigitalOcean, DigitalOceanOAuth
 from controller.providers.fly import Fly
 from controller.providers.fly.metrics import FlyMetrics
 from controller.providers.netlify import Netlify
@@ -127,7 +128,12 @@ LABELS: Final[Mapping[str | tuple[str, str], Words]] = {
     ),
     "result": Words(RESULTS),
     "shard": Words([str(number) for number in range(16)]),
-    "provider": Words([Fly.provider, FlyMetrics.provider, Netlify.provider, WorkersKV.provider]),
+    "provider": Words(
+        [
+            client.provider
+            for client in (Fly, FlyMetrics, Netlify, WorkersKV, DigitalOcean, DigitalOceanOAuth)
+        ]
+    ),
     # The clients' own words, `<noun>.<verb>`.
     "operation": Words(form=r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*"),
     "code": Words(["none"], form=r"[1-5]\d\d"),

@@ -29,7 +29,7 @@ WANTED = """
     ApiDown ControllerDown MachineUnreachable MachinesCrashLooping WishesBudgetFast QueueNotDraining
     StuckWorkers ProviderBreakerOpen ProviderThrottled ProviderBudgetExhausted SpendCapNear
     LeaksGrowing NoLeader DatabaseDown RoutingBudgetFast EventsDropped DevEnvDegraded DevEnvUnsafe
-    DevEnvMoveStuck DevEnvRlsDrift AutoStopBlind
+    DevEnvMoveStuck DevEnvRlsDrift AutoStopBlind GrantsRevoked
 """.split()
 
 
