@@ -215,8 +215,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "/auth/session",
         session.open_session,
         "agent",
-        answers={204: None},
+        answers={204: None, 303: None},
+        problems=(400, 413, 422, 429),
     ),
+    Operation("GET", "/auth/session", session.sign_in_page, answers={200: None}),
     Operation(
         "DELETE",
         "/auth/session",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from typing import Final, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import structlog
@@ -48,6 +49,30 @@ async def read_body(request: Request, model: type[B], *, optional: bool = False)
         raise Problem(415, "unsupported-media-type", "The body must be application/json.")
     try:
         return model.model_validate_json(data)
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+def is_form(request: Request) -> bool:
+    """Whether a page's form was sent."""
+    return _media_type(request) == "application/x-www-form-urlencoded"
+
+
+async def read_form(request: Request, model: type[B]) -> B:
+    """The fields of a page's form.
+
+    Args:
+        request: The request.
+        model: What they must look like; all of them are texts.
+
+    Raises:
+        Problem: It is too large (413), not text (400), or breaks a rule (422).
+    """
+    try:
+        fields = dict(parse_qsl((await _read(request)).decode(), keep_blank_values=True))
+        return model.model_validate(fields)
+    except UnicodeDecodeError:
+        raise Problem(400, "malformed-form", "The form is not well-formed.") from None
     except ValidationError as error:
         raise invalid_body(error) from None
 

@@ -16,11 +16,13 @@ from api.problems import Problem
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+SIGN_IN: Final = "/auth/session"
 STYLE: Final = (
     ":root{color-scheme:light dark}"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}"
     "h1{font-size:1.5rem}"
-    "a,button{font:inherit;display:inline-block;margin:1rem 1rem 0 0;padding:.5rem 1rem}"
+    "a,button,input{font:inherit}a,button{display:inline-block;margin:1rem 1rem 0 0}"
+    "button,input{padding:.5rem 1rem}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS: Final = {
@@ -82,7 +84,8 @@ def paged(handler: Handler) -> Handler:
             if not wants_page(request):
                 raise
             title = problem.code.replace("-", " ").capitalize()
-            response = page(title, problem.detail, status=problem.status)
+            more = link("Sign in", SIGN_IN) if problem.code == "no-session" else ""
+            response = page(title, problem.detail, status=problem.status, more=more)
             response.headers.update(problem.headers)
             return response
 

@@ -64,11 +64,21 @@ async def login(request: Request) -> Response:
     """Sign in with a password; an account or subdomain that is missing is made."""
     body = await read_body(request, Login)
     api = api_of(request)
+    session = await sign_in(api, body)
+    return answer(await _complete(api, person_of(session), session))
+
+
+async def sign_in(api: Api, body: Login) -> AuthSession:
+    """A session at Supabase.
+
+    Raises:
+        Problem: There is none for this address and password.
+        AuthUnavailableError: Supabase does not answer.
+    """
     try:
-        session = await api.supabase.sign_in(body.email, body.password)
+        return await api.supabase.sign_in(body.email, body.password)
     except AuthError as error:
         raise _refusal(error) from None
-    return answer(await _complete(api, _person(session), session))
 
 
 async def refresh(request: Request) -> Response:
@@ -81,7 +91,7 @@ async def refresh(request: Request) -> Response:
         if error.code in ENDED_SESSION:
             raise unauthenticated("The session has ended: sign in again.") from None
         raise _refusal(error) from None
-    return answer(await _complete(api, _person(session), session))
+    return answer(await _complete(api, person_of(session), session))
 
 
 async def logout(request: Request) -> Response:
@@ -156,7 +166,8 @@ def _unconfirmed(body: Register) -> Session:
     )
 
 
-def _person(session: AuthSession) -> Person:
+def person_of(session: AuthSession) -> Person:
+    """Whom a session is of."""
     return Person(session.user.id, session.user.email, *names(session.user.user_metadata))
 
 

@@ -39,12 +39,17 @@ class Browser:
         return await self.ask("POST", "/auth/session", headers=user.headers)
 
     async def ask(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        form: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Ask the API, with the cookies that it has given."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         answer = await self.service.client.request(
-            method, path, headers={"Cookie": cookie, **(headers or {})}
+            method, path, headers={"Cookie": cookie, **(headers or {})}, data=form
         )
         self.service.client.cookies.clear()
         for name, value in answer.cookies.items():

@@ -20,7 +20,8 @@ from crds.secrets import Secrets
 from deploy.local.simulators.digitalocean import OAUTH_HOST, DigitalOceanAPI, OAuthApp
 from deploy.local.simulators.transport import SimulatorTransport
 from tests.api.browsers import CALLBACK, PAGE, Browser, asked_of, cloud_of_tests
-from tests.api.service import Service, User, code_of, later, serving
+from tests.api.service import PASSWORD, Service, User, code_of, later, serving
+from tests.support.forms import Form
 
 pytestmark = pytest.mark.anyio
 
@@ -285,6 +286,39 @@ async def test_a_session_that_somebody_made_up(service: Service) -> None:
         statuses.append((await browser.ask("GET", "/auth/do/connection")).status_code)
 
     assert [401] * len(forged) == statuses
+
+
+async def test_a_session_by_password(service: Service) -> None:
+    """Who has no session is shown where to sign in, and is let in with their password."""
+    user, browser = await service.user(), Browser(service, cloud_of_tests())
+    refused = await browser.look("/auth/do")
+    form = Form((await browser.look("/auth/session")).text)
+    fields = dict.fromkeys(form.fields, "") | {"email": "alice@example.com", "password": PASSWORD}
+    own = {"Origin": "http://api", **PAGE}
+    wrong = await browser.ask("POST", form.action, form=fields | {"password": "guess"}, headers=own)
+    foreign = await browser.ask("POST", form.action, form=fields, headers={"Origin": "http://e"})
+    answer = await browser.ask("POST", form.action, form=fields, headers=own)
+
+    assert 'href="/auth/session"' in refused.text
+    assert [401, 401, 403, 303] == [a.status_code for a in (refused, wrong, foreign, answer)]
+    assert await connection(service, user) is None
+    assert 302 == (await browser.look("/auth/do")).status_code
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"email=x&password=y", 422), (b"\xff=\xff", 400), (b"a" * 70_000, 413)]
+)
+async def test_a_broken_form(service: Service, body: bytes, status: int) -> None:
+    """What is no sign-in form is refused, with a page."""
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": "http://api",
+        **PAGE,
+    }
+    answer = await service.client.post("/auth/session", content=body, headers=headers)
+
+    assert status == answer.status_code
+    assert "text/html" in answer.headers["content-type"]
 
 
 async def test_the_way_out_of_a_session(service: Service) -> None:
