@@ -105,7 +105,11 @@ class Sessions:
 
     async def find(self, request: Request) -> Session | None:
         """The session of a browser, if it has one that is alive."""
-        session = self._read(request.cookies.get(cookie_name(request), ""))
+        return await self.of_cookie(request.cookies.get(cookie_name(request), ""))
+
+    async def of_cookie(self, cookie: str) -> Session | None:
+        """The session that a cookie's value stands for, if it is alive."""
+        session = self._read(cookie)
         if session is None or not await self.authenticator.still_valid(session.identity):
             return None
         return session

@@ -12,6 +12,8 @@ from crds.secrets import Cipher
 from crds.store import Store
 
 STATE_LIFETIME: Final = timedelta(minutes=10)
+MOST_STATES: Final = 20
+"""Of an account at once: more tabs than anybody has open, and a bound for who asks in a loop."""
 
 
 class Return(NamedTuple):
@@ -46,7 +48,13 @@ class GrantStates:
             account: Whose consent is asked for.
         """
         now = self._clock.now()
-        await self._database.execute("DELETE FROM grant_states WHERE expires_at <= %s", now)
+        await self._database.execute(
+            "DELETE FROM grant_states WHERE expires_at <= %s OR digest IN (SELECT digest "
+            "FROM grant_states WHERE account = %s ORDER BY expires_at DESC OFFSET %s)",
+            now,
+            account,
+            MOST_STATES - 1,
+        )
         await self._database.execute(
             "INSERT INTO grant_states (digest, browser, account, expires_at) "
             "VALUES (%s, %s, %s, %s)",

@@ -36,7 +36,8 @@ Try it:
   curl -s -X POST {api}/api/vm/start -H "Authorization: Bearer $TOKEN"
   curl -s {api}/api/routing/alice
   curl -s http://alice.localhost:{edge_port}/api/identity -H "Authorization: Bearer $TOKEN"
-  open http://alice.localhost:{edge_port} in a browser and sign in"""
+  open http://alice.localhost:{edge_port} in a browser and sign in
+  open {api}/auth/session in a browser, sign in, and connect the simulated DigitalOcean"""
 
 
 @contextlib.contextmanager

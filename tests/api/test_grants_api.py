@@ -14,6 +14,7 @@ from controller.providers import Call, Gear, Unauthorized
 from controller.providers.digitalocean import DigitalOceanOAuth
 from crds.account import Account
 from crds.cloud_connection import DIGITALOCEAN, CloudConnection, CloudConnectionSpec
+from crds.grant_states import MOST_STATES
 from crds.grants import Consent, consent_name, read_consent
 from crds.meta import ObjectMeta
 from crds.secrets import Secrets
@@ -140,6 +141,26 @@ async def test_a_way_back_ends_after_ten_minutes(service: Service) -> None:
     assert 400 == answer.status_code
     assert "Stale state" in answer.text
     assert await consent_of(service, user) is None
+
+
+async def test_two_tabs(service: Service) -> None:
+    """What one tab was sent out with is as good as what the other was, in any order."""
+    browser, _ = await connecting(service)
+    ways = [await browser.consent(await browser.sent_out()) for _ in range(2)]
+
+    assert [303, 303] == [(await browser.come_back(way)).status_code for way in ways]
+
+
+async def test_somebody_who_asks_in_a_loop(service: Service) -> None:
+    """An account has so many ways back and no more; the newest are good."""
+    browser, user = await connecting(service)
+    ways = [await browser.sent_out() for _ in range(MOST_STATES + 5)]
+    rows = await service.store.database.fetch(
+        "SELECT count(*) AS number FROM grant_states WHERE account = %s", user.id
+    )
+
+    assert MOST_STATES == rows[0]["number"]
+    assert 303 == (await browser.come_back(await browser.consent(ways[-1]))).status_code
 
 
 async def test_somebody_who_does_not_consent(service: Service) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import LogCapture
 
+from crds.account import Account
 from tests.simulation.conftest import Tally
 from tests.simulation.grant_world import (
     AT_CALLS,
@@ -17,6 +18,7 @@ from tests.simulation.grant_world import (
     Mishap,
     grant_world,
 )
+from tests.simulation.processes import USER
 from tests.simulation.sweep import empty, quiet
 from tests.support.virtual_time import run
 
@@ -203,7 +205,7 @@ def test_a_grant_that_was_taken_back(url: str) -> None:
         await here.wish(verify_at=here.store.clock.now())
         row = await here.until_phase("Revoked")
         asked = len(here.fate.steps)
-        for _ in range(5):
+        for _ in range(3):
             here.resync()
             await here.pass_minutes(10)
         assert ["GrantRevoked", "GrantRevoked"] == [c.reason for c in row.status.conditions]
@@ -211,6 +213,20 @@ def test_a_grant_that_was_taken_back(url: str) -> None:
         assert [] == [step for step in here.fate.steps[asked:] if step.startswith("/")]
         assert [] == await here.kept_secrets()
         await connected(here)
+
+    assert [] == play(url, scene)[1]
+
+
+def test_a_connection_rests(url: str) -> None:
+    """As long as nothing is due, nothing is asked and nothing is written."""
+
+    async def scene(here: GrantWorld) -> None:
+        await connected(here)
+        done = len(here.fate.steps)
+        for _ in range(3):
+            here.resync()
+            await here.pass_minutes(1)
+        assert [] == here.fate.steps[done:]
 
     assert [] == play(url, scene)[1]
 
@@ -264,6 +280,18 @@ def test_a_renewal_of_what_is_past_its_time(url: str) -> None:
         await here.away(timedelta(days=40))
         await here.wish(state="Disconnected")
         await here.until_phase("Disconnected")
+        await nothing_left(here)
+
+    assert [] == play(url, scene)[1]
+
+
+def test_an_account_that_goes(url: str) -> None:
+    """With the account its grant goes, at the provider first."""
+
+    async def scene(here: GrantWorld) -> None:
+        await connected(here)
+        await here.store.delete(Account, USER)
+        await here.until_gone()
         await nothing_left(here)
 
     assert [] == play(url, scene)[1]
