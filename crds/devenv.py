@@ -23,7 +23,7 @@ from crds.compute import (
     monthly_cost_usd,
 )
 from crds.errors import Cause, InvalidError
-from crds.meta import READY, REASON, Column, Model, Observed, Resource, Status
+from crds.meta import READY, REASON, Column, Model, ObjectMeta, Observed, Resource, Status
 
 Service = Literal["postgres", "postgrest", "gotrue", "kong", "storage", "studio"]
 # In the order in which they start; they stop in the reverse one.
@@ -343,6 +343,16 @@ class DevEnvStatus(Status):
         return next((service for service in self.services if service.name == name), None)
 
 
+# Its Machines carry its name as a label, whose values are no longer.
+LONGEST_NAME: Final = 63
+
+
+def _not_too_long(metadata: ObjectMeta) -> ObjectMeta:
+    if len(metadata.name) > LONGEST_NAME:
+        raise ValueError(f"name: must have at most {LONGEST_NAME} characters")
+    return metadata
+
+
 class DevEnv(Resource):
     """A Supabase of six services for one app of one client."""
 
@@ -389,6 +399,7 @@ class DevEnv(Resource):
     )
     SUPPORT_FIELDS: ClassVar[frozenset[str]] = frozenset({"wakeAt", "restartAt"})
 
+    metadata: Annotated[ObjectMeta, AfterValidator(_not_too_long)]
     spec: DevEnvSpec
     status: DevEnvStatus = Field(default_factory=DevEnvStatus)
 

@@ -141,7 +141,9 @@ class Secrets:
             raise SecretError(f"{namespace}/{name} was removed at this moment")
         return held
 
-    async def replace(self, namespace: str, name: str, old: bytes, new: bytes) -> bytes:
+    async def replace(
+        self, namespace: str, name: str, old: bytes, new: bytes, *, fence: Fence | None = None
+    ) -> bytes:
         """Store another value if the one read before still holds; returns the one that holds.
 
         Args:
@@ -149,8 +151,10 @@ class Secrets:
             name: Its name.
             old: What was read.
             new: What is to hold instead.
+            fence: The lease that must still be the writer's.
 
         Raises:
+            FencedError: The old one holds, and the lease is somebody else's.
             SecretError: No configured key decrypts the one that holds, or it was removed.
         """
         rows = await self._database.fetch(
@@ -159,15 +163,20 @@ class Secrets:
         if rows and self._cipher.decrypt(rows[0]["ciphertext"]) == old:
             await self._database.execute(
                 "UPDATE secrets SET ciphertext = %s, updated_at = now() "
-                "WHERE (namespace, name, ciphertext) = (%s, %s, %s)",
+                "WHERE (namespace, name, ciphertext) = (%s, %s, %s) AND check_fence(%s, %s)",
                 self._cipher.encrypt(new),
                 namespace,
                 name,
                 rows[0]["ciphertext"],
+                *(fence or (None, None)),
             )
         held = await self.get(namespace, name)
         if held is None:
             raise SecretError(f"{namespace}/{name} was removed at this moment")
+        if held == old and fence is not None:
+            [row] = await self._database.fetch("SELECT check_fence(%s, %s) AS holds", *fence)
+            if not row["holds"]:
+                raise FencedError
         return held
 
     async def delete(self, namespace: str, name: str, *, fence: Fence | None = None) -> None:

@@ -87,7 +87,7 @@ async def ensure_keys(
         fence: The lease that must still be the writer's.
 
     Raises:
-        FencedError: There are none, and the lease is somebody else's.
+        FencedError: Some have to be made, and the lease is somebody else's.
         SecretError: No configured key decrypts those that are kept.
     """
     name = keys_name(devenv_name)
@@ -100,7 +100,7 @@ async def ensure_keys(
     if replace_before is None or not keys.made_at < replace_before <= now:
         return keys
     new = make_keys(spec, now, random, vault_key=keys.vault_key).to_bytes()
-    return Keys.from_bytes(await secrets.replace(namespace, name, held, new))
+    return Keys.from_bytes(await secrets.replace(namespace, name, held, new, fence=fence))
 
 
 def connection_of(

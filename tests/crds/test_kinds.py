@@ -98,9 +98,11 @@ def test_every_illegal_value_names_its_field(kind: str, change: dict[str, Any], 
     assert [field] == [cause.field for cause in caught.value.causes]
 
 
-@pytest.mark.parametrize(("kind", "name"), [("Account", "default"), ("Platform", "second")])
-def test_names_with_a_meaning_of_their_own_are_refused(kind: str, name: str) -> None:
-    """Nobody owns the namespace of the cluster's events, and there is one platform."""
+@pytest.mark.parametrize(
+    ("kind", "name"), [("Account", "default"), ("Platform", "second"), ("DevEnv", "a" * 64)]
+)
+def test_names_that_a_kind_cannot_have_are_refused(kind: str, name: str) -> None:
+    """The cluster's events are nobody's, there is one platform, and labels have 63 characters."""
     with pytest.raises(InvalidError) as caught:
         KINDS[kind].parse({"metadata": {"name": name}, "spec": GOOD[kind]})
 

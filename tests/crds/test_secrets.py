@@ -113,6 +113,8 @@ async def test_who_lost_the_lease_writes_no_secret(store: Store) -> None:
         await secrets.put("ns", "name", b"hunter3", fence=lost)
     with pytest.raises(FencedError):
         await secrets.ensure("ns", "another", b"hunter3", fence=lost)
+    with pytest.raises(FencedError):
+        await secrets.replace("ns", "name", b"hunter2", b"hunter3", fence=lost)
     await secrets.delete("ns", "name", fence=lost)
 
     assert await secrets.get("ns", "name") == b"hunter2"
