@@ -10,7 +10,7 @@ from api.problems import Problem
 from api.silo.models import Missing
 from crds.account import Account
 from crds.compute import region_problem
-from crds.devenv import DevEnv, DevEnvSpec
+from crds.devenv import DevEnv, DevEnvSpec, NetlifySpec
 from crds.fleet import one, tally
 from crds.store import Store
 
@@ -34,6 +34,17 @@ def check_region(region: str | None) -> list[Missing]:
     """Whether the provider offers a region."""
     problem = region_problem(region) if region is not None else None
     return [Missing(name="region", rule=problem)] if problem else []
+
+
+def check_front_end(account: Account, netlify: NetlifySpec | None) -> list[Missing]:
+    """Whether a front end is the account's: one token opens everybody's, so it is on record."""
+    if netlify is None or netlify.site in account.spec.netlify_sites:
+        return []
+    rule = (
+        f"{netlify.site} is none of the account's sites: have an operator add it to "
+        "spec.netlifySites"
+    )
+    return [Missing(name="netlify", rule=rule)]
 
 
 async def check_room(

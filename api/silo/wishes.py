@@ -21,7 +21,13 @@ from api.silo.finding import (
     no_such_silo,
 )
 from api.silo.models import NamedSilo, StartSilo
-from api.silo.prerequisites import check_enabled, check_region, check_room, refusal
+from api.silo.prerequisites import (
+    check_enabled,
+    check_front_end,
+    check_region,
+    check_room,
+    refusal,
+)
 from crds.account import Account
 from crds.devenv import DevEnv, DevEnvSpec
 from crds.errors import AlreadyExistsError, NotFoundError
@@ -130,8 +136,9 @@ async def _make(store: Store, identity: Identity, wish: StartSilo) -> DevEnv:
     if identity.role not in MAY["make"] or (wish.client is None and wish.app is None):
         raise no_such_silo("Who may make it has to say client and app.")
     account = await _account(store, _owner(identity, wish))
-    missing = check_region(wish.region)
-    said = {name: value for name, value in _given(wish).items() if not missing or name != "region"}
+    nowhere = check_region(wish.region)
+    missing = [*nowhere, *check_front_end(account, wish.netlify)]
+    said = {name: value for name, value in _given(wish).items() if not nowhere or name != "region"}
     spec = DevEnvSpec(**said)
     async with admissions(store):
         if await find(store, identity, wish.silo_id, wish.account) is not None:

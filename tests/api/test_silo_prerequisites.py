@@ -156,6 +156,15 @@ async def test_what_is_missing_is_said_and_nothing_is_made(
     assert [] == await town.service.store.rows(DevEnv, namespace=OWN)
 
 
+async def test_front_ends_of_others_are_not_told(town: Town) -> None:
+    """Whose a site is says the operator: nobody leads another account's users to their database."""
+    await town.change(OTHER, netlify_sites=["shop"])
+    answer = await town.post("devops", "/start-silo", **NEW, netlify={"site": "shop", "team": "t"})
+
+    assert (409, ["netlify"]) == (answer.status_code, [*missing_of(problem_of(answer))])
+    assert [] == await town.service.store.rows(DevEnv)
+
+
 async def test_everything_that_is_missing_is_told_at_once(town: Town) -> None:
     """One answer tells all, so that nobody mends one thing to learn of the next."""
     await quota(town)

@@ -71,6 +71,7 @@ async def test_what_is_made_is_as_wished(town: Town) -> None:
         "netlify": {"site": "site-1", "team": "somtech"},
         "preview_url": "https://silo-acme-erp--prod.netlify.app",
     }
+    await town.change(netlify_sites=["site-1"])
     answer = await town.post("devops", "/start-silo", **wish)
     body, row = answer.json(), await town.row()
     (record,) = await town.service.store.audit.list(uid=row.uid)
