@@ -131,6 +131,20 @@ describe("more than the rate", () => {
     expect(codes(viewer)).toEqual([]);
   });
 
+  test("does not count acks of what the gateway sends", async () => {
+    const gateway = await hub.start();
+    const viewer = await hub.watch(gateway);
+    const size = 16_384;
+    for (let n = 0; n < 450; n += 1) {
+      gateway.send(hub.output(n * size, size));
+      await gateway.settle();
+      viewer.send(hub.ack((n + 1) * size));
+    }
+    await viewer.settle();
+
+    expect([codes(viewer), viewer.frames().length]).toEqual([[], 450]);
+  });
+
   test("counts characters, too", async () => {
     const gateway = await hub.start();
     const viewer = await hub.watch(gateway);

@@ -78,15 +78,15 @@ test("a slow viewer is sent a window and no more, and slows nobody", async () =>
   expect(slow.closed).toBeNull();
 });
 
-test("a viewer that was behind goes on from a fresh snapshot once it has drawn all", async () => {
+test("a viewer that was behind goes on from a fresh snapshot once it has nearly drawn all", async () => {
   const viewer = await hub.watch(gateway);
   await flood(0, 8, viewer);
   const got = viewer.frames().length;
   vi.setSystemTime(Date.now() + 1_000);
-  viewer.send(hub.ack(FRAME));
+  viewer.send(hub.ack(FRAME + FRAME - 1));
   await viewer.settle();
   const early = asked();
-  viewer.send(hub.ack(got * FRAME));
+  viewer.send(hub.ack((got - 1) * FRAME));
   await viewer.settle();
   await gateway.get("session.snapshot.request", 2);
   gateway.send(hub.snapshot(8 * FRAME, "fresh"));
@@ -161,11 +161,12 @@ test("a viewer is told that there is no snapshot, and gets one when the session 
 test("the gateway hears of what the fastest viewer has drawn, in steps", async () => {
   const viewer = await hub.watch(gateway);
   await flood(0, 2, viewer);
-  for (const place of [1, 2, FRAME, FRAME + 1, 2 * FRAME, 2 * FRAME]) viewer.send(hub.ack(place));
+  const places = [1, 2, 32 * KIB, 32 * KIB + 1, FRAME, FRAME + 1, FRAME + 2];
+  for (const place of places) viewer.send(hub.ack(place));
   await viewer.settle();
   await gateway.settle();
 
-  expect(gateway.of("session.ack").map(({ sequence }) => sequence)).toEqual([1, FRAME + 1]);
+  expect(gateway.of("session.ack").map(({ sequence }) => sequence)).toEqual([1, 32 * KIB + 1, FRAME + 1]);
 });
 
 test.each([1_000_000, 3])("an ack of %d that cannot be is of no effect", async (place) => {

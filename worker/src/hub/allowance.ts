@@ -29,6 +29,11 @@ export function take(used: Allowance, rate: Rate, characters: number, now: numbe
   return true;
 }
 
+/** Gives a message back. */
+export function refund(used: Allowance): void {
+  used.messages = Math.max(0, used.messages - 1);
+}
+
 /** Notes that something was wrong; true: once too often. */
 export function fault(used: Allowance, now: number): boolean {
   if (now - used.faultsSince >= FAULTS_WITHIN_MS) {

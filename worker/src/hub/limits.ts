@@ -28,8 +28,15 @@ export const COMMAND_BODY = 524_288;
 
 /** Output that a viewer may not have acknowledged yet, in bytes. */
 export const VIEWER_WINDOW = 262_144;
-/** The gateway is told of acknowledged output in such steps, in bytes; its own window is 1 MiB. */
-export const ACK_STEP = 65_536;
+/** An ack of so many bytes is not counted by the rate: output bounds those, in bytes. */
+export const ACK_FREE = 16_384;
+/** A viewer that was behind has caught up when no more than this is left, in bytes. */
+export const VIEWER_LEFT = 65_536;
+/**
+ * The gateway is told of acknowledged output in such steps, in bytes. Its own window is 192 KiB:
+ * with a step that is still under way, the fastest viewer's is never full.
+ */
+export const ACK_STEP = 32_768;
 /** The least time between two snapshots for one viewer. */
 export const SNAPSHOT_EVERY_MS = 500;
 /** A snapshot that has not come by then is asked for again. */

@@ -1,10 +1,13 @@
 import { type Alarm, earlier } from "./alarm.ts";
+import { refund } from "./allowance.ts";
 import type { Frame } from "./frames.ts";
 import {
+  ACK_FREE,
   ACK_STEP,
   IDLE_MS,
   SNAPSHOT_EVERY_MS,
   SNAPSHOT_MS,
+  VIEWER_LEFT,
   VIEWER_WINDOW,
   VIEWERS,
   VIEWERS_OF_SESSION,
@@ -29,8 +32,8 @@ export interface Visitor {
  * The browsers that watch sessions.
  *
  * What a socket has not sent yet cannot be asked for, so each viewer says how far it has drawn.
- * One that is a window behind gets nothing more until it has drawn all it has, and then a snapshot
- * instead of what it missed: memory is bounded by the window, and no viewer waits for another.
+ * One that is a window behind gets nothing more until it has drawn nearly all of it, and then a
+ * snapshot instead of what it missed: memory is bounded, and no viewer waits for another.
  */
 export class Viewers {
   /** How far the gateway knows that sessions were drawn; what is forgotten is told again. */
@@ -104,9 +107,10 @@ export class Viewers {
     if (viewer.stage !== "live" && viewer.stage !== "behind") return;
     // One from before the snapshot is late; after a gateway's restart it can be of another output.
     if (sequence < viewer.acked || sequence > viewer.sent) return;
+    if (sequence - viewer.acked >= ACK_FREE) refund(viewer.allowance);
     viewer.acked = sequence;
     viewer.owed = 0;
-    const caughtUp = viewer.stage === "behind" && sequence === viewer.sent;
+    const caughtUp = viewer.stage === "behind" && viewer.sent - sequence <= VIEWER_LEFT;
     if (caughtUp) viewer.stage = "waiting";
     keep(socket, viewer);
     if (caughtUp) this.#ask(viewer.session, now);
