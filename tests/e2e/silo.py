@@ -211,7 +211,13 @@ class Silo:
         return str(value["value"])
 
     def _of(self, service: Service, what: str) -> list[dict[str, Any]]:
-        answer = self.product.fly(f"/v1/apps/{self.app(service)}/{what}")
+        def ask() -> httpx.Response:
+            """The provider lets few lists through at a time."""
+            answer = self.product.fly(f"/v1/apps/{self.app(service)}/{what}")
+            assert answer.status_code in {httpx.codes.OK, httpx.codes.NOT_FOUND}, answer.text
+            return answer
+
+        answer = eventually(ask, within=CONVERGE_SECONDS)
         found: list[dict[str, Any]] = [] if answer.is_error else answer.json()
         return found
 
