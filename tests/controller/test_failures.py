@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from controller import providers
 from controller.engine import Blocked, RetryLater
 from controller.failures import meaning_of
 from controller.providers import ProviderError
+from controller.providers.digitalocean import ActionFailed
 
 
 def leaves(cls: type[ProviderError]) -> list[type[ProviderError]]:
@@ -18,8 +21,9 @@ def leaves(cls: type[ProviderError]) -> list[type[ProviderError]]:
 @pytest.mark.parametrize("kind", leaves(ProviderError)[1:], ids=lambda kind: kind.__name__)
 def test_every_refusal_has_a_meaning(kind: type[ProviderError]) -> None:
     """No refusal ends as a bug, and each keeps the provider's words and request id."""
+    more: dict[str, Any] = {"action_id": 7} if kind is ActionFailed else {}
     error = meaning_of(
-        kind(provider="fly", operation="machines.create", message="words", request_id="r1")
+        kind(provider="fly", operation="machines.create", message="words", request_id="r1", **more)
     )
 
     assert isinstance(error, RetryLater | Blocked)
