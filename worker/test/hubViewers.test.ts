@@ -166,7 +166,11 @@ test("the gateway hears of what the fastest viewer has drawn, in steps", async (
   await viewer.settle();
   await gateway.settle();
 
-  expect(gateway.of("session.ack").map(({ sequence }) => sequence)).toEqual([1, 32 * KIB + 1, FRAME + 1]);
+  expect(gateway.of("session.ack").map(({ sequence }) => sequence)).toEqual([
+    1,
+    32 * KIB + 1,
+    FRAME + 1,
+  ]);
 });
 
 test.each([1_000_000, 3])("an ack of %d that cannot be is of no effect", async (place) => {
