@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -43,7 +41,7 @@ async def open_session(request: Request) -> Response:
     if identity.token is None:
         person = await signed_in(request)
         await ensure_account(store_of(api, person.id), person)
-    response = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
+    response = Response(status_code=204, headers={"Cache-Control": "no-store"})
     api.sessions.open(request, response, identity)
     return response
 
@@ -51,7 +49,7 @@ async def open_session(request: Request) -> Response:
 async def close_session(request: Request) -> Response:
     """Take the browser's session away."""
     check_origin(request)
-    response = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
+    response = Response(status_code=204, headers={"Cache-Control": "no-store"})
     api_of(request).sessions.close(request, response)
     return response
 
@@ -68,6 +66,6 @@ async def _by_password(request: Request) -> Response:
         raise Problem(403, "not-an-account", "Only an account's owner has a session here.")
     person = person_of(session)
     await ensure_account(store_of(api, person.id), person)
-    response = RedirectResponse(AFTERWARDS, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+    response = RedirectResponse(AFTERWARDS, 303, {"Cache-Control": "no-store"})
     api.sessions.open(request, response, identity)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -97,6 +98,22 @@ async def test_a_way_back_is_good_once(service: Service) -> None:
     assert 303 == answer.status_code
     assert await consent_of(service, user) is None
     assert before == await connection(service, user)
+
+
+async def test_the_same_way_back_ten_times_at_once(service: Service) -> None:
+    """However many come back with one state, one brings the consent, and one wish is written."""
+    browser, user = await connecting(service)
+    location = await browser.consent(await browser.sent_out())
+    codes = [location.replace("code=", f"code={number}") for number in range(10)]
+    answers = await asyncio.gather(*(browser.come_back(each) for each in codes))
+
+    consent, row = await consent_of(service, user), await connection(service, user)
+    used = await service.store.database.fetch("SELECT used_at FROM grant_states")
+    assert consent is not None
+    assert row is not None
+    assert {303} == {answer.status_code for answer in answers}
+    assert [consent.given_at] == [row.spec.connected_at]
+    assert [True] == [each["used_at"] is not None for each in used]
 
 
 async def test_a_crash_between_consent_and_wish(service: Service) -> None:
