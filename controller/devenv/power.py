@@ -16,6 +16,8 @@ IDLE_UNKNOWN: Final = "IdleUnknown"
 EVIDENCE_AGE: Final = timedelta(minutes=3)
 # A start that takes longer comes to nothing, unless somebody says otherwise.
 LONGEST_START: Final = timedelta(minutes=30)
+# The largest disk is copied in a few hours; what fails for so long does not pass by itself.
+LONGEST_MOVE: Final = timedelta(hours=24)
 LOOK_AGAIN: Final = timedelta(minutes=1)
 
 
@@ -49,22 +51,33 @@ async def _reason(scope: DevEnvScope, account: Account) -> StoppedFor | None:
         return "Wish"
     if status.stopped_for == "Idle":
         return None if _was_asked_for(scope) else "Idle"
-    if status.move is not None or status.stopped_for is not None:
+    if status.stopped_for is not None:
         status.idle_at = None
         return None
+    return "Idle" if await _is_for_nothing(scope) else None
+
+
+async def _is_for_nothing(scope: DevEnvScope) -> bool:
+    """Whether what is up, or on its way there, is of no use to anybody."""
+    status = scope.object.status
+    if status.move is not None and status.move.step != "Remove":
+        return _comes_to_nothing(scope, status.move.since, LONGEST_MOVE)
     if status.starting_since is not None:
-        return "Idle" if _does_not_come_up(scope, status.starting_since) else None
-    return "Idle" if await _is_idle(scope) else None
+        return _comes_to_nothing(scope, status.starting_since, LONGEST_START)
+    return await _is_idle(scope)
 
 
-def _does_not_come_up(scope: DevEnvScope, since: datetime) -> bool:
-    """Whether it has been on its way up for as long as it may be up unused, and half an hour."""
-    status, minutes = scope.object.status, scope.object.spec.auto_stop_minutes
-    if minutes is None:
+def _comes_to_nothing(scope: DevEnvScope, since: datetime, longest: timedelta) -> bool:
+    """Whether what began then takes too long, and longer than it may be up unused.
+
+    A move stops where it is, and goes on when somebody asks for the environment.
+    """
+    spec, status = scope.object.spec, scope.object.status
+    if spec.auto_stop_minutes is None:
         status.idle_at = None
         return False
-    last = _latest(since, _past(scope, scope.object.spec.wake_at)) or since
-    status.idle_at = last + max(timedelta(minutes=minutes), LONGEST_START)
+    last = _latest(since, status.starting_since, _past(scope, spec.wake_at)) or since
+    status.idle_at = last + max(timedelta(minutes=spec.auto_stop_minutes), longest)
     if scope.now < status.idle_at:
         return False
     scope.event("DidNotComeUp", f"on its way up since {since:%Y-%m-%d %H:%M} UTC", warning=True)

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import httpx
 import pytest
 
+from controller.devenv import move, power
+from controller.devenv.move import Progress
 from controller.devenv.power import EVIDENCE_AGE, LONGEST_START
 from crds.account import Account
 from crds.devenv import DevEnv, Service
@@ -232,5 +234,55 @@ def test_service_that_does_not_stop_holds_up_the_others_for_minutes_only(play: P
         assert ["devenv-acme-erp-storage"] == _started(here)
         found = await here.store.get(DevEnv, "acme-erp", USER)
         assert "Stopping" == found.status.phase
+
+    play(scene)
+
+
+def test_move_after_which_it_does_not_come_up_ends_too(play: Play) -> None:
+    """Its data has moved: what does not become well there does not run for ever, and can go on."""
+
+    async def scene(here: DevEnvWorld) -> None:
+        await here.wish(auto_stop_minutes=30)
+        await here.until_phase("Running")
+        passing = here.devenv_runtime.check
+        _never_well(here, "studio")
+        await here.wish(region="ams")
+        await here.pass_time(2 * HOUR)
+        assert "Stopped" == (await here.devenv()).status.phase
+        assert [] == _started(here)
+        here.devenv_runtime.check = passing  # type: ignore[method-assign]  # as it was
+        await here.wish(wake_at=here.now())
+        await here.until_phase("Running")
+        moved = await here.devenv()
+
+        assert ("ams", None) == (moved.status.region, moved.status.move)
+
+    play(scene)
+
+
+def test_move_that_never_ends_is_put_off(play: Play) -> None:
+    """A copy that fails and fails does not keep two databases running; nothing of it is lost."""
+
+    async def scene(here: DevEnvWorld) -> None:
+        await here.wish(auto_stop_minutes=30)
+        await here.until_phase("Running")
+        failed = Progress("Failed", "no space left on device")
+        with (
+            patch.object(move, "progress", AsyncMock(return_value=failed)),
+            patch.object(power, "LONGEST_MOVE", 2 * HOUR),
+        ):
+            await here.wish(region="ams")
+            await here.pass_time(HOUR)
+            moving = await here.devenv()
+            await here.pass_time(2 * HOUR)
+            put_off = await here.devenv()
+            started = _started(here)
+        await here.wish(wake_at=here.now())
+        await here.until_phase("Running")
+        moved = await here.devenv()
+
+        assert ("Moving", "Stopped") == (moving.status.phase, put_off.status.phase)
+        assert [] == started
+        assert ("ams", None) == (moved.status.region, moved.status.move)
 
     play(scene)
