@@ -1,4 +1,4 @@
-import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { HubWorld, type Peer, SIZE } from "./hubWorld.ts";
 
@@ -178,12 +178,28 @@ test("an object that is stopped together with its connections begins the grace",
   await hub.pass(200);
   await evictDurableObject(hub.hub, { webSockets: "close" });
   await gateway.end();
-  await hub.pass(1_000);
+  // Whoever comes first wakes it.
+  await hub.view();
   await hub.pass(30_000);
   await hub.pass(200);
 
   expect(hub.kinds()).toEqual(["connected", "gateway.hello", "disconnected"]);
 });
+
+test("what is due is not put off by an eviction", async () => {
+  await hub.start();
+  const before = await alarm();
+  await evictDurableObject(hub.hub);
+  await hub.view();
+
+  expect(before).toBe(Date.now() + 200);
+  expect(await alarm()).toBe(before);
+});
+
+/** When the object's alarm goes off. */
+function alarm(): Promise<number | null> {
+  return runInDurableObject(hub.hub, (_, { storage }) => storage.getAlarm());
+}
 
 test("a command that waits while the object is broken off is asked for again", async () => {
   const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
