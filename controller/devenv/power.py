@@ -49,7 +49,7 @@ async def _reason(scope: DevEnvScope, account: Account) -> StoppedFor | None:
         return "Account"
     if spec.power == "Stopped":
         return "Wish"
-    if status.stopped_for == "Idle":
+    if status.stopped_for == "Idle" or (status.stopped_for == "Account" and _slept(scope)):
         return None if _was_asked_for(scope) else "Idle"
     if status.stopped_for is not None:
         status.idle_at = None
@@ -95,6 +95,16 @@ def _was_asked_for(scope: DevEnvScope) -> bool:
         return True
     wake_at = _past(scope, scope.object.spec.wake_at)
     return wake_at is not None and wake_at + timedelta(minutes=minutes) > stopped_at
+
+
+def _slept(scope: DevEnvScope) -> bool:
+    """Whether it was asleep already when its account was stopped: that ends by asking only."""
+    status, minutes = scope.object.status, scope.object.spec.auto_stop_minutes
+    asked_at = _past(scope, scope.object.spec.wake_at)
+    last = _latest(status.last_activity_at, status.last_started_at, asked_at)
+    if minutes is None or last is None or status.last_stopped_at is None:
+        return False
+    return last + timedelta(minutes=minutes) <= status.last_stopped_at
 
 
 async def _is_idle(scope: DevEnvScope) -> bool:

@@ -286,3 +286,24 @@ def test_move_that_never_ends_is_put_off(play: Play) -> None:
         assert ("ams", None) == (moved.status.region, moved.status.move)
 
     play(scene)
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_lifted_suspension_wakes_only_what_was_up(play: Play, asleep: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    """What slept before goes on sleeping until somebody asks for it."""
+
+    async def scene(here: DevEnvWorld) -> None:
+        await here.wish(auto_stop_minutes=30)
+        await here.until_phase("Running")
+        await here.pass_time(HOUR if asleep else timedelta(minutes=10))
+        for state in ("Suspended", "Active"):
+            account = await here.store.get(Account, USER)
+            account.spec = account.spec.model_copy(update={"state": state})
+            await here.store.update(account)
+            await here.pass_time(timedelta(minutes=5))
+
+        assert ("Stopped" if asleep else "Running") == (await here.devenv()).status.phase
+        await here.wish(wake_at=here.now())
+        await here.until_phase("Running")
+
+    play(scene)
