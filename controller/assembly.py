@@ -42,8 +42,8 @@ from controller.engine import (
     wish_changed,
 )
 from controller.grants import Application, GrantTools
-from controller.machine import MachineReconciler
 from controller.machine.agent import AgentClient
+from controller.machine.reconciler import MachineReconciler
 from controller.machine.tools import Tools
 from controller.metrics import (
     DatabaseWatch,
