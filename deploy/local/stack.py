@@ -1,5 +1,6 @@
 """What the product consists of on one computer: the services and what each is told."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from pydantic import HttpUrl, SecretStr
 from deploy.local import edge
 from deploy.local.keys import Keys, public_keys
 from deploy.local.postgres import BINARIES, EmbeddedPostgres, server_user
-from deploy.local.settings import LocalSettings, SettingsError
+from deploy.local.settings import HOST, LocalSettings, SettingsError
 from deploy.local.supervisor import Service
 
 ROOT: Final = Path(__file__).parents[2]
@@ -72,6 +73,21 @@ def answers(url: str) -> Callable[[], Awaitable[bool]]:
                 return (await client.get(url)).status_code < SERVER_ERRORS
         except httpx.HTTPError:
             return False
+
+    return ready
+
+
+def accepts(port: int) -> Callable[[], Awaitable[bool]]:
+    """Readiness of something that listens on a port of this computer."""
+
+    async def ready() -> bool:
+        try:
+            async with asyncio.timeout(2):
+                _, writer = await asyncio.open_connection(HOST, port)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
 
     return ready
 
@@ -205,9 +221,14 @@ class Stack:
         return [self._python("kv", "deploy.local.kv_bridge", f"--port={port}", ready=ready)]
 
     def api(self, environment: Mapping[str, str]) -> Service:
-        """The API."""
-        url = self.settings.url("api")
-        return self._python("api", "api", ready=answers(f"{url}/ready"), environment=environment)
+        """The API, ready when both of its doors are open."""
+        ready = answers(f"{self.settings.url('api')}/ready")
+        listens = accepts(self.settings.ports["kubernetes"])
+
+        async def both() -> bool:
+            return await ready() and await listens()
+
+        return self._python("api", "api", ready=both, environment=environment)
 
     def controller(self, environment: Mapping[str, str]) -> Service:
         """The controller."""

@@ -182,7 +182,11 @@ class Proxy:
         import httpx  # noqa: PLC0415 - loaded with the first request, not at the start
 
         service, seen = passage.match.route.service, upstream_path(passage.match, path)
-        client = self._client = self._client or httpx.AsyncClient(trust_env=False)
+        client = self._client = self._client or httpx.AsyncClient(
+            # An idle connection may be closed at the moment it is used, and a body is sent once.
+            limits=httpx.Limits(max_keepalive_connections=0),
+            trust_env=False,
+        )
         query = _query(passage)
         timeout = httpx.Timeout(
             connect=service.connect, read=service.read, write=service.write, pool=service.connect
