@@ -179,6 +179,9 @@ async def ensure_instance(scope: MachineScope, tools: Tools) -> Wait | None:
     if scope.seen is None:
         status.instance.config_hash = config_hash(config)
         status.instance.region = status.instance.region and scope.object.spec.region
+    if scope.object.spec.volume is not None:
+        # No machine was made before its disk was a complete copy of what it is to be a copy of.
+        status.copied = scope.object.spec.volume.source
     status.resting_since = status.woken_at = status.healthy_since = None
     await scope.store.heartbeats.reset_health(scope.uid)
     await scope.save()
