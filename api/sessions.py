@@ -23,7 +23,7 @@ from crds.secrets import Secrets
 KEYS: Final = "session-keys"
 """The secret with the keys that sign sessions."""
 ISSUER, AUDIENCE, ALGORITHM = "invoker", "invoker-session", "HS256"
-COOKIE: Final = "invoker_session"
+COOKIE: Final = "control_session"
 LIFETIME: Final = timedelta(minutes=30)
 """Of one token: whoever steals it has it no longer than that."""
 ROTATE_AFTER: Final = timedelta(minutes=10)

@@ -38,7 +38,6 @@ class Settings(ProcessSettings):
     supabase_jwt_secret: SecretStr | None = Field(
         default=None, alias="SUPABASE_JWT_SECRET", min_length=32
     )
-    edge_token: Annotated[SecretStr, Field(min_length=16)] = Field(alias="INVOKER_EDGE_TOKEN")
     host: str = Field(default="127.0.0.1", alias="INVOKER_API_HOST")
     port: Port = Field(default=8080, alias="INVOKER_API_PORT")
     # Where the console reads of queues and providers.

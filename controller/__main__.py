@@ -27,7 +27,9 @@ from controller.providers.fly.metrics import FlyMetrics
 from controller.providers.netlify import Netlify
 from controller.settings import Settings
 from controller.status_page import status_app
-from crds.credentials import Fingerprinter, MachineTokens
+from controller.vps.tools import GatewayRelease, Gateways
+from crds.credentials import Fingerprinter, GatewayTokens, MachineTokens
+from crds.gateway_hub import GatewayHub
 from crds.logs import configure
 from crds.secrets import Cipher, Secrets
 from crds.settings import SettingsError
@@ -88,6 +90,8 @@ async def connected(
         if settings.digitalocean_client_id:
             digitalocean = await stack.enter_async_context(_application(settings, metrics))
         secrets = Secrets(store, cipher)
+        hub = GatewayHub(aiohttp_transport(), base_url=settings.hub_url, token=settings.edge_token)
+        stack.push_async_callback(hub.aclose)
         yield Clouds(
             fly=fly,
             kv=kv,
@@ -100,6 +104,15 @@ async def connected(
             netlify=netlify,
             metrics=fly_metrics,
             digitalocean=digitalocean,
+            gateways=Gateways(
+                hub=hub,
+                tokens=await GatewayTokens.load(secrets),
+                release=GatewayRelease(
+                    url=settings.gateway_releases or f"{settings.front_url}/gateway",
+                    version=settings.gateway_version,
+                    connect_to=settings.gateway_url,
+                ),
+            ),
         )
 
 

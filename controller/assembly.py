@@ -59,6 +59,7 @@ from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
 from controller.providers.netlify import Netlify
 from controller.route import RouteReconciler
+from controller.vps.tools import Gateways
 from controller.workspace import WorkspaceReconciler
 from crds.access import AccessTokens
 from crds.credentials import MachineTokens
@@ -110,6 +111,7 @@ class Clouds:
         agent_env: What every agent is told.
         secrets: The table of secrets.
         fingerprint: A keyed hash of a value that may stand in a row in place of it.
+        gateways: How the gateways in users' droplets come to be and are reached.
         random: So many random bytes, fit for keys.
         netlify: Where front ends are built, if a team's token is configured.
         metrics: The provider's metrics, if they can be asked for.
@@ -124,6 +126,7 @@ class Clouds:
     agent_env: Mapping[str, str]
     secrets: Secrets
     fingerprint: Callable[[bytes], str]
+    gateways: Gateways
     random: Callable[[int], bytes] = os.urandom
     netlify: Netlify | None = None
     metrics: Metrics | None = None

@@ -58,6 +58,14 @@ class Settings(ProcessSettings):
         default="https://api.digitalocean.com", alias="DIGITALOCEAN_API_URL"
     )
 
+    # Where the programs of gateways are, as gateway-<version>.pyz, and which one new ones get;
+    # by default the Worker has them.
+    gateway_releases: HttpUrl | None = Field(default=None, alias="INVOKER_GATEWAY_RELEASES")
+    gateway_version: str = Field(
+        default="1.0.0",
+        alias="INVOKER_GATEWAY_VERSION",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$",
+    )
     workers: int = Field(default=32, alias="INVOKER_WORKERS", ge=1, le=1000)
 
     @property

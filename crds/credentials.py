@@ -1,4 +1,4 @@
-"""Credentials of programs: a machine's derived token, and a shared one that is shown."""
+"""Credentials of programs: machines' derived tokens, gateways' random ones, and shared ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import secrets as random
+from collections.abc import Iterable
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from crds.store import Store
 SYSTEM = "invoker-system"
 HUB_KEYS = "hub-keys"
 FINGERPRINT_KEY = "fingerprint-key"
+GATEWAY_KEY = "gateway-key"
 FINGERPRINT_BYTES = 12
 KEY_BYTES = 32
 
@@ -88,6 +90,37 @@ class Fingerprinter:
     def of(self, value: bytes) -> str:
         """The fingerprint of a value: 24 hexadecimal digits."""
         return hmac.digest(self._key, value, "sha256")[:FINGERPRINT_BYTES].hex()
+
+
+class GatewayTokens:
+    """Makes gateways' tokens and tells them by what is kept of them.
+
+    A token is random; kept is only its HMAC-SHA256, so that who reads the database has none.
+
+    Args:
+        key: At least 32 bytes that are used for nothing else.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    async def load(cls, secrets: Secrets) -> GatewayTokens:
+        """Read the key, making it when there is none.
+
+        Raises:
+            SecretError: It cannot be decrypted with the configured keys.
+        """
+        return cls(await secrets.ensure(SYSTEM, GATEWAY_KEY, random.token_bytes(KEY_BYTES)))
+
+    def digest(self, gateway: UUID, token: str) -> str:
+        """What is kept of a gateway's token: 64 hexadecimal digits."""
+        return hmac.digest(self._key, f"{gateway}:{token}".encode(), "sha256").hex()
+
+    def verify(self, gateway: UUID, token: str, digests: Iterable[str]) -> bool:
+        """Whether a token is one of those of which this was kept, in constant time."""
+        given = self.digest(gateway, token)
+        return any(hmac.compare_digest(given, digest) for digest in digests)
 
 
 def bears(authorization: str | None, token: SecretStr) -> bool:

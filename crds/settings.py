@@ -78,6 +78,10 @@ class ProcessSettings(BaseSettings):
     edge_public_port: int | None = Field(
         default=None, alias="INVOKER_EDGE_PUBLIC_PORT", ge=1, le=65535
     )
+    # Where the control plane reaches the Worker's bare domain, if not where everybody does.
+    edge_url: HttpUrl | None = Field(default=None, alias="INVOKER_EDGE_URL")
+    # Proves the Worker to the API, and the control plane to the Worker.
+    edge_token: Annotated[SecretStr, Field(min_length=16)] = Field(alias="INVOKER_EDGE_TOKEN")
     encryption_keys: EncryptionKeys = Field(alias="INVOKER_ENCRYPTION_KEYS")
     supabase_url: HttpUrl = Field(alias="SUPABASE_URL")
     log_format: Literal["json", "text"] = Field(default="json", alias="INVOKER_LOG_FORMAT")
@@ -110,8 +114,26 @@ class ProcessSettings(BaseSettings):
 
     def public_url(self, subdomain: str) -> str:
         """Where a subdomain answers for browsers."""
-        port = f":{self.edge_public_port}" if self.edge_public_port else ""
-        return f"{self.edge_scheme}://{subdomain}.{self.domain}{port}"
+        return f"{self.edge_scheme}://{subdomain}.{self._public_host}"
+
+    @property
+    def front_url(self) -> str:
+        """Where the bare domain answers, for browsers and for gateways."""
+        return f"{self.edge_scheme}://{self._public_host}"
+
+    @property
+    def hub_url(self) -> str:
+        """Where the control plane sends commands for gateways."""
+        return self.edge_url or self.front_url
+
+    @property
+    def gateway_url(self) -> str:
+        """Where gateways connect (docs/protocols.md)."""
+        return f"{self.front_url.replace('http', 'ws', 1)}/gw/connect"
+
+    @property
+    def _public_host(self) -> str:
+        return f"{self.domain}:{self.edge_public_port}" if self.edge_public_port else self.domain
 
     @classmethod
     def load(cls) -> Self:

@@ -28,7 +28,7 @@ from crds.grant_states import STATE_LIFETIME, Return
 from crds.grants import SCOPES, Consent, challenge_of, read_consent
 from crds.secrets import Secrets
 
-BROWSER: Final = "invoker_grant"
+BROWSER: Final = "control_grant"
 """The cookie by which the browser that comes back is known to be the one that was sent out."""
 CONNECTION_PATH: Final = "/auth/do/connection"
 AGAIN_SECONDS: Final = 2

@@ -15,10 +15,13 @@ from crds.store.leases import Fence
 # A secret is called `<sort>/<object>/…` (crds/connection.py), and an object's name has no slash.
 # Whoever has neither a row nor a tombstone may be in a backup that is yet to be restored;
 # while a tombstone stands, what it tells of may still run outside with these very secrets.
-_KIND: Final = "CASE split_part(s.name, '/', 1) WHEN 'devenv' THEN 'DevEnv' ELSE 'Machine' END"
+_KIND: Final = (
+    "CASE split_part(s.name, '/', 1) "
+    "WHEN 'devenv' THEN 'DevEnv' WHEN 'vps' THEN 'Vps' ELSE 'Machine' END"
+)
 _KEY: Final = "(s.namespace, split_part(s.name, '/', 2))"
 _LEFT: Final = (
-    "split_part(s.name, '/', 1) IN ('devenv', 'machine') AND NOT EXISTS ("
+    "split_part(s.name, '/', 1) IN ('devenv', 'machine', 'vps') AND NOT EXISTS ("
     f"SELECT FROM objects AS o WHERE o.kind = {_KIND} AND (o.namespace, o.name) = {_KEY}) AND ("
     "SELECT bool_and(t.gone_at IS NOT NULL) FROM tombstones AS t "
     f"WHERE t.kind = {_KIND} AND (t.namespace, t.name) = {_KEY})"

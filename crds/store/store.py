@@ -31,6 +31,7 @@ from crds.store.events import Events
 from crds.store.heartbeats import Heartbeats
 from crds.store.leases import Fence, Leases
 from crds.store.log import Log
+from crds.store.observations import Observations
 from crds.store.reads import Reads
 from crds.store.rows import WatchEvent, to_object
 
@@ -77,6 +78,7 @@ class Store(Reads):
         self.events = Events(database)
         self.audit = Audit(database)
         self.heartbeats = Heartbeats(database)
+        self.observations = Observations(database)
         self._statuses = Coalescer[StatusWish, tuple[str, int]](self._write_statuses)
         self._actor: Actor | None = None
 

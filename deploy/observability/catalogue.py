@@ -44,6 +44,7 @@ from crds.registry import KINDS
 from crds.secrets import Cipher, Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import Database, make_pool
+from deploy.local.simulators.gateways import gateways
 
 EDGE: Final[Mapping[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "worker" / "src" / "outcomes.json").read_text(encoding="utf-8")
@@ -243,6 +244,7 @@ def _replica() -> CollectorRegistry:
             agent_env={},
             secrets=Secrets(store, Cipher([Fernet(Fernet.generate_key())])),
             fingerprint=lambda value: value.hex(),
+            gateways=gateways(transport),
         ),
         name="docs",
         public_url=str,

@@ -30,6 +30,7 @@ from deploy.local import virtual_time
 from deploy.local.simulators.effects import Effect
 from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.fly.runtime import InlineRuntime
+from deploy.local.simulators.gateways import gateways
 from deploy.local.simulators.kv.store import KV
 from deploy.local.simulators.netlify import NetlifyAPI, NetlifyTeam
 from deploy.local.simulators.transport import SimulatorTransport
@@ -205,6 +206,7 @@ class Stage:
             agent_env=self._known.agent_env,
             secrets=Secrets(self.store, self._known.cipher),
             fingerprint=self._prints.of,
+            gateways=gateways(self.recorder),
             random=seeded(5).randbytes,
             netlify=self._netlify() if self._known.front_ends else None,
         )

@@ -123,7 +123,7 @@ async def test_a_crash_between_consent_and_wish(service: Service) -> None:
     asked = asked_of(location)
     consent = Consent(asked["code"], "v", service.store.clock.now())
     states = service.api.grant_states
-    await states.consume(asked["state"], browser.cookies["invoker_grant"], consent)
+    await states.consume(asked["state"], browser.cookies["control_grant"], consent)
     await browser.come_back(location)
 
     row = await connection(service, user)
@@ -140,7 +140,7 @@ async def test_only_the_browser_that_was_sent_out_comes_back(service: Service) -
     mallory = await service.user("Mallory")
     await stranger.sign_in(mallory)
     without_cookie = await stranger.come_back(location)
-    stranger.cookies["invoker_grant"] = browser.cookies["invoker_grant"]
+    stranger.cookies["control_grant"] = browser.cookies["control_grant"]
     as_somebody_else = await stranger.come_back(location)
 
     assert [400, 400] == [without_cookie.status_code, as_somebody_else.status_code]

@@ -23,6 +23,7 @@ from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.fly.runtime import InlineRuntime
 from deploy.local.simulators.fly.state import FlyTimings
 from deploy.local.simulators.fly.views import machine_view
+from deploy.local.simulators.gateways import gateways
 from deploy.local.simulators.kv import KV
 from deploy.local.simulators.limits import CloudflareLimits, FlyLimits
 from deploy.local.simulators.transport import (
@@ -133,6 +134,7 @@ class World:
             agent_env=AGENT_ENV,
             secrets=None,  # type: ignore[arg-type]  # no machine here has any
             fingerprint=lambda value: value.hex(),
+            gateways=gateways(self.transport),
         )
 
     @asynccontextmanager

@@ -30,6 +30,7 @@ SETTINGS = {
     "INVOKER_INSTALLATION": INSTALLATION,
     "INVOKER_API_URL": "https://api.example.com",
     "INVOKER_EDGE_JWKS": '{"keys": []}',
+    "INVOKER_EDGE_TOKEN": "0123456789abcdef",
     "FLY_API_TOKEN": "fly-token",
     "FLY_ORG": "invoker",
     "CLOUDFLARE_API_TOKEN": "cloudflare-token",

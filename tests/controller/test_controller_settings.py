@@ -19,6 +19,7 @@ GOOD = {
     "INVOKER_INSTALLATION": "local",
     "INVOKER_API_URL": "http://127.0.0.1:8080",
     "INVOKER_EDGE_JWKS": '{"keys":[]}',
+    "INVOKER_EDGE_TOKEN": "0123456789abcdef",
     "SUPABASE_URL": "http://127.0.0.1:9999",
     "FLY_API_TOKEN": "fly-secret",
     "FLY_ORG": "personal",

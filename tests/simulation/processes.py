@@ -25,6 +25,7 @@ from crds.store import LocalDoorbell, Store
 from crds.store.database import Database, Pool
 from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.fly.runtime import InlineRuntime
+from deploy.local.simulators.gateways import gateways
 from deploy.local.simulators.kv import KV
 from deploy.local.simulators.transport import SimulatorTransport
 from tests.simulation.faults import FaultTransport, Life, MortalDatabase, Plan
@@ -149,6 +150,7 @@ class Processes:
                 transport, token=self.fly.token, org=self.fly.org, gear=Gear(rng=_random(0))
             ),
             fingerprint=Fingerprinter(HUB_KEY).of,
+            gateways=gateways(transport),
             random=_random(0).randbytes,
         )
 

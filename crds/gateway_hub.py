@@ -1,0 +1,116 @@
+"""Commands to gateways: the hub of each carries them and brings the answer (docs/protocols.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+OK, BROKEN = 200, 500
+# The id is in use, or too many wait: it passes.
+LATER: Final = frozenset({409, 429})
+ANSWER_SECONDS: Final = 15.0
+"""The hub answers after 10 s at the latest; what takes longer is a hub that is not there."""
+
+
+class CommandError(Exception):
+    """A command was not carried out, or nobody knows whether it was.
+
+    Attributes:
+        code: Why, lowercase words joined by hyphens.
+        detail: The same in a sentence.
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+
+
+class GatewayOfflineError(CommandError):
+    """No gateway is connected: nothing was sent."""
+
+
+class CommandUnknownError(CommandError):
+    """The answer was lost or did not come in time: it may have been carried out.
+
+    The same command with the same id can be sent again.
+    """
+
+
+class CommandRefusedError(CommandError):
+    """The hub or the gateway did not take it: sent again as it is, it is refused again."""
+
+
+class GatewayHub:
+    """Sends commands to gateways.
+
+    Args:
+        transport: How the Worker is reached.
+        base_url: The Worker's bare domain.
+        token: Proves the control plane to the Worker.
+    """
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, *, base_url: str, token: SecretStr
+    ) -> None:
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            base_url=base_url,
+            timeout=ANSWER_SECONDS,
+            headers={"authorization": f"Bearer {token.get_secret_value()}"},
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def send(self, gateway: UUID, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a command and return the gateway's answer.
+
+        Args:
+            gateway: The Vps' uid.
+            command: A message of worker/protocol, with its `id`, by which it is done once
+                however often it is sent.
+
+        Raises:
+            GatewayOfflineError: Nothing was sent.
+            CommandUnknownError: It may have been carried out.
+            CommandRefusedError: It was not taken, or it was answered with `ok` false.
+        """
+        try:
+            answer = await self._client.post(f"/hub/{gateway}/commands", json=dict(command))
+        except httpx.ConnectError as error:
+            raise GatewayOfflineError("hub-unreachable", type(error).__name__) from error
+        except httpx.HTTPError as error:
+            raise CommandUnknownError("hub-unavailable", type(error).__name__) from error
+        body = _body(answer)
+        if answer.status_code != OK:
+            raise _refusal(answer.status_code, body)
+        if body.get("type") == "ack" and not body.get("ok"):
+            problem = body.get("error") or {}
+            raise CommandRefusedError(
+                str(problem.get("code", "refused")), str(problem.get("message", ""))
+            )
+        return body
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _refusal(status: int, body: Mapping[str, Any]) -> CommandError:
+    code = str(body.get("type", "")).rpartition(":")[2] or f"status-{status}"
+    detail = str(body.get("detail", ""))
+    if code == "gateway-offline":
+        return GatewayOfflineError(code, detail)
+    if status >= BROKEN or status in LATER:
+        return CommandUnknownError(code, detail)
+    return CommandRefusedError(code, detail)
