@@ -180,7 +180,15 @@ class Sessions:
 
 def cookie_name(request: Request) -> str:
     """The cookie's name; over https one that no subdomain can set (RFC 6265bis, `__Host-`)."""
-    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
+    return f"__Host-{COOKIE}" if came_by_https(request) else COOKIE
+
+
+def came_by_https(request: Request) -> bool:
+    """Whether the browser came by https, if only as far as the Worker.
+
+    Who makes the header up does so to their own cookies.
+    """
+    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
 
 
 def _verified(cookie: str, key: bytes) -> dict[str, Any]:
@@ -218,7 +226,7 @@ def set_cookie(
         value,
         max_age=int(lifetime.total_seconds()),
         path="/",
-        secure=request.url.scheme == "https",
+        secure=came_by_https(request),
         httponly=True,
         samesite="lax",
     )

@@ -20,7 +20,7 @@ from api.observe import request_id
 from api.problems import Problem
 from api.requests import read_query, store_of
 from api.rows import revise, stamped
-from api.sessions import set_cookie
+from api.sessions import came_by_https, set_cookie
 from crds.account import Account
 from crds.cloud_connection import DIGITALOCEAN, CloudConnection, CloudConnectionSpec
 from crds.errors import AlreadyExistsError, NotFoundError
@@ -175,4 +175,4 @@ def _shown(told: Connection) -> Response:
 
 
 def _browser_cookie(request: Request) -> str:
-    return f"__Host-{BROWSER}" if request.url.scheme == "https" else BROWSER
+    return f"__Host-{BROWSER}" if came_by_https(request) else BROWSER

@@ -73,12 +73,15 @@ async def visitor_of(request: Request) -> Visitor:
 def check_origin(request: Request) -> None:
     """Refuse what another site had the browser send.
 
+    The bare domain's own pages come through the Worker, which asks under another host.
+
     Raises:
         Problem: The browser says so, or says nothing.
     """
     origin = request.headers.get("origin")
     if origin is not None:
-        same = urlsplit(origin).netloc == request.headers.get("host")
+        own = (request.headers.get("host"), urlsplit(api_of(request).settings.front_url).netloc)
+        same = urlsplit(origin).netloc in own
     else:
         same = request.headers.get("sec-fetch-site") == "same-origin"
     if not same:

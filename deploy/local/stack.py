@@ -330,7 +330,7 @@ class Stack:
 
     def _redirect_url(self) -> str:
         """Where a browser comes back to from DigitalOcean."""
-        return f"{self.settings.url('api')}/auth/do/callback"
+        return f"http://localhost:{self.settings.ports['edge']}/auth/do/callback"
 
     def _supabase_url(self) -> str:
         given = self.environ.get("SUPABASE_URL", "").rstrip("/")

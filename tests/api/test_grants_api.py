@@ -262,6 +262,30 @@ async def test_a_session_is_for_the_server_alone(service: Service) -> None:
     assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=1800"} <= set(cookie.split("; "))
 
 
+async def test_a_session_through_the_worker_is_as_safe_as_one_by_https(service: Service) -> None:
+    """What a browser sent by https is https, although the Worker asks in the clear."""
+    user = await service.user()
+    seen = {"x-forwarded-proto": "https"}
+    answer = await service.client.post("/auth/session", headers={**user.headers, **seen})
+
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith(f"__Host-{COOKIE}=")
+    assert "Secure" in cookie
+
+
+async def test_the_bare_domains_own_pages_may_change_things(service: Service) -> None:
+    """A form on the bare domain counts as one of this site's, and one on a subdomain does not."""
+    user = await service.user()
+    browser = Browser(service, cloud_of_tests())
+    await browser.sign_in(user)
+    front = service.api.settings.front_url
+    own = await browser.ask("POST", "/auth/do/disconnect", headers={"Origin": front})
+    foreign = front.replace("://", "://evil.")
+    other = await browser.ask("POST", "/auth/do/disconnect", headers={"Origin": foreign})
+
+    assert [202, 403] == [own.status_code, other.status_code]
+
+
 async def test_a_session_by_https_is_this_hosts_alone(service: Service) -> None:
     """Over https the cookie is never sent without it, nor can a subdomain set it."""
     user = await service.user()

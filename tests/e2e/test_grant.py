@@ -30,7 +30,9 @@ def test_there_and_back_again(product: Product, bob: Person) -> None:
 
     Slow: the whole product is started for it.
     """
-    with http(base_url=product.url("api")) as browser:
+    # The bare domain, as a browser has it.
+    front = f"http://localhost:{product.ports['edge']}"
+    with http(base_url=front) as browser:
         browser.post("/auth/session", headers=bob.bearer).raise_for_status()
         sent = browser.get("/auth/do", headers=PAGE)
         address = sent.headers["location"]
@@ -41,7 +43,7 @@ def test_there_and_back_again(product: Product, bob: Person) -> None:
         back = browser.get(decided.headers["location"], headers=PAGE, follow_redirects=True)
         connected = eventually(lambda: state_of(browser, "connected"), within=WITHIN)
         again = browser.get(decided.headers["location"], headers=PAGE, follow_redirects=True)
-        origin = {"Origin": product.url("api")}
+        origin = {"Origin": front}
         gone = browser.post("/auth/do/disconnect", headers=origin)
         eventually(lambda: state_of(browser, "disconnected"), within=WITHIN)
 
