@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
@@ -24,6 +24,8 @@ KEY_TYPES: Final = frozenset(
     }
 )
 _LENGTH_BYTES: Final = 4
+MOST_OF_SUPPORT: Final = timedelta(hours=24)
+"""So long a key of support lets in at most, from when it was made."""
 
 
 def _blob_of(line: str) -> bytes:
@@ -139,3 +141,14 @@ class AuthorizedKey(Resource):
 
     spec: AuthorizedKeySpec
     status: AuthorizedKeyStatus = Field(default_factory=AuthorizedKeyStatus)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it lets nobody in any more; None: never.
+
+        A key of support ends at most 24 hours after it was made, whenever it was told to.
+        """
+        wished, made = self.spec.expires_at, self.metadata.creation_timestamp
+        if self.spec.type != "support" or wished is None or made is None:
+            return wished
+        return min(wished, made + MOST_OF_SUPPORT)

@@ -17,12 +17,18 @@ from crds.workspace import Workspace
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
+# Of the right form; nobody has it, its 32 bytes are zero.
+KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43} a@example"
+
 GOOD: dict[str, dict[str, Any]] = {
     "Platform": {},
     "Account": {"email": "a@example.com"},
     "Workspace": {"subdomain": "alice"},
     "DevEnv": {"client": "acme", "app": "erp"},
     "CloudConnection": {"provider": "digitalocean"},
+    "Vps": {"agents": ["claude-code"]},
+    "Session": {"vps": "one"},
+    "AuthorizedKey": {"vps": "one", "publicKey": KEY},
     "Machine": {"account": "a", "image": "x"},
     "Route": {"account": "a"},
 }
@@ -64,6 +70,29 @@ BAD = [
     ("CloudConnection", {"provider": "hetzner"}, "spec.provider"),
     ("CloudConnection", {"state": "Revoked"}, "spec.state"),
     ("CloudConnection", {"verifyAt": "now"}, "spec.verifyAt"),
+    ("Vps", {"power": "Off"}, "spec.power"),
+    ("Vps", {"connection": ""}, "spec.connection"),
+    ("Vps", {"region": "amsterdam"}, "spec.region"),
+    ("Vps", {"size": "s 1"}, "spec.size"),
+    ("Vps", {"image": "../x"}, "spec.image"),
+    ("Vps", {"agents": ["Claude"]}, "spec.agents.0"),
+    ("Vps", {"agents": ["codex", "codex"]}, "spec.agents"),
+    ("Vps", {"agents": [f"a{number}" for number in range(17)]}, "spec.agents"),
+    ("Session", {"vps": ""}, "spec.vps"),
+    ("Session", {"title": "x" * 201}, "spec.title"),
+    ("Session", {"agentType": "a b"}, "spec.agentType"),
+    ("Session", {"workdir": "root"}, "spec.workdir"),
+    ("Session", {"workdir": "/\x00"}, "spec.workdir"),
+    ("Session", {"columns": 0}, "spec.columns"),
+    ("Session", {"rows": 1001}, "spec.rows"),
+    ("AuthorizedKey", {"vps": ""}, "spec.vps"),
+    ("AuthorizedKey", {"publicKey": "hunter2"}, "spec.publicKey"),
+    ("AuthorizedKey", {"publicKey": f'command="sh" {KEY}'}, "spec.publicKey"),
+    ("AuthorizedKey", {"publicKey": f"{KEY}\n{KEY}"}, "spec.publicKey"),
+    ("AuthorizedKey", {"label": "x" * 201}, "spec.label"),
+    ("AuthorizedKey", {"type": "operator"}, "spec.type"),
+    ("AuthorizedKey", {"type": "support"}, "spec"),
+    ("AuthorizedKey", {"expiresAt": "2030-01-01T00:00:00"}, "spec.expiresAt"),
     ("Route", {"redirectTo": "UPPER"}, "spec.redirectTo"),
     ("Route", {"account": ""}, "spec.account"),
 ]

@@ -10,22 +10,29 @@ from cryptography.fernet import Fernet
 
 from crds.connection import connection_name, keys_name, variables_name
 from crds.devenv import DevEnv, DevEnvSpec
+from crds.gateways import credentials_name
 from crds.machine import Machine, MachineSpec
 from crds.meta import ObjectMeta
 from crds.secrets import Cipher, Secrets
 from crds.store import Store
 from crds.store.left_secrets import left_secrets, remove_left_secret
 from crds.store.tombstones import Tombstones
+from crds.vps import Vps, VpsSpec
 
 pytestmark = pytest.mark.anyio
 
-NAMES = (keys_name("shop"), connection_name("shop"), variables_name("shop"))
+NAMES = (
+    keys_name("shop"),
+    connection_name("shop"),
+    variables_name("shop"),
+    credentials_name("shop"),
+)
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
-    """A store with the secrets of two objects, and one that is nobody's business here."""
+    """A store with the secrets of three objects, and one that is nobody's business here."""
     async with Store.opened(database_url) as opened:
         secrets = Secrets(opened, Cipher([Fernet(Fernet.generate_key())]))
         for name in (*NAMES, "another/shop/sort"):
@@ -33,15 +40,16 @@ async def store(database_url: str) -> AsyncIterator[Store]:
         yield opened
 
 
-async def _made(store: Store) -> tuple[DevEnv, Machine]:
+async def _made(store: Store) -> tuple[DevEnv, Machine, Vps]:
     meta = ObjectMeta(name="shop", namespace="acme")
     devenv = DevEnv(metadata=meta, spec=DevEnvSpec(client="acme", app="shop"))
     machine = Machine(metadata=meta.model_copy(), spec=MachineSpec(account="acme", image="x"))
-    return await store.create(devenv), await store.create(machine)
+    vps = Vps(metadata=meta.model_copy(), spec=VpsSpec())
+    return await store.create(devenv), await store.create(machine), await store.create(vps)
 
 
 async def _gone(store: Store) -> None:
-    """Both rows are gone, and everything outside."""
+    """All rows are gone, and everything outside."""
     for made in await _made(store):
         await store.delete(type(made), "shop", "acme")
         await Tombstones(store.database).note_gone([made.uid], NOON)
@@ -89,4 +97,4 @@ async def test_what_was_written_since_stays(store: Store) -> None:
     await secrets.put("acme", NAMES[2], b"new")
     removed = {left.name: await remove_left_secret(store.database, left) for left in found}
 
-    assert {NAMES[0]: True, NAMES[1]: True, NAMES[2]: False} == removed
+    assert {name: name != NAMES[2] for name in NAMES} == removed

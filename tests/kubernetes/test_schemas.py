@@ -16,6 +16,8 @@ from crds.workspace import Workspace, WorkspaceSpec
 
 Json = dict[str, Any]
 
+KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43} a@example"
+
 GOOD: dict[str, Json] = {
     "Platform": {},
     "Account": {"email": "a@example.com"},
@@ -27,6 +29,14 @@ GOOD: dict[str, Json] = {
         "netlify": {"site": "s", "team": "t"},
     },
     "CloudConnection": {"state": "Disconnected", "verifyAt": "2030-01-01T00:00:00Z"},
+    "Vps": {"region": "fra1", "power": "Stopped", "agents": ["claude-code"]},
+    "Session": {"vps": "one", "agentType": "codex", "columns": 120, "rows": 40},
+    "AuthorizedKey": {
+        "vps": "one",
+        "publicKey": KEY,
+        "type": "support",
+        "expiresAt": "2030-01-01T00:00:00Z",
+    },
     "Machine": {"account": "a", "image": "x", "env": {"A": "1"}},
     "Route": {"account": "a", "target": {"workspace": "main", "machine": "main"}},
 }
@@ -44,6 +54,12 @@ BAD = [
     ("DevEnv", {"rlsMode": "off"}),
     ("DevEnv", {"autoStopMinutes": 1441}),
     ("CloudConnection", {"state": "Revoked"}),
+    ("Vps", {"region": "amsterdam"}),
+    ("Vps", {"agents": ["Claude"]}),
+    ("Session", {"workdir": "root"}),
+    ("Session", {"columns": 1001}),
+    ("AuthorizedKey", {"type": "operator"}),
+    ("AuthorizedKey", {"publicKey": None}),
     ("Route", {"target": {"workspace": "main"}}),
 ]
 # What Kubernetes' structural schemas may say of a value.
