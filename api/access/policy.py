@@ -13,8 +13,10 @@ from crds.meta import Resource
 READ: Final = frozenset({"get", "list", "watch"})
 CHANGE: Final = frozenset({"update", "patch"})
 WRITE: Final = READ | CHANGE | {"create", "delete", "deletecollection"}
-KINDS_OF_ACCOUNTS: Final = frozenset({"workspaces", "devenvs", "cloudconnections", "machines"})
-OWNED: Final = frozenset({"workspaces", "devenvs", "cloudconnections"})
+OWNED: Final = frozenset(
+    {"workspaces", "devenvs", "cloudconnections", "vpses", "sessions", "authorizedkeys"}
+)
+KINDS_OF_ACCOUNTS: Final = OWNED | {"machines"}
 ALL: Final = KINDS_OF_ACCOUNTS | {"accounts", "platforms", "routes"}
 SELF: Final = frozenset(
     {

@@ -40,7 +40,7 @@ def _every_type() -> list[str]:
     edwards = ed25519.Ed25519PrivateKey.generate().public_key()
     numbers = ec.generate_private_key(CURVES[0]).public_key()
     point = numbers.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    keys = (
+    keys: tuple[ed25519.Ed25519PublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ...] = (
         edwards,
         rsa.generate_private_key(65537, 2048).public_key(),
         *(ec.generate_private_key(curve).public_key() for curve in CURVES),

@@ -286,6 +286,13 @@ def _objects(account: str) -> Iterator[tuple[str, dict[str, Any]]]:
         f"{ours}{inside}/cloudconnections",
         _manifest("CloudConnection", "digitalocean", granted),
     )
+    # Without a connection nothing is made of it.
+    yield f"{ours}{inside}/vpses", _manifest("Vps", "main", {"power": "Stopped"})
+    yield f"{ours}{inside}/sessions", _manifest("Session", "main", {"vps": "main"})
+    # Of the right form; nobody has it, its 32 bytes are zero.
+    key = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}"
+    authorized = {"vps": "main", "publicKey": key}
+    yield f"{ours}{inside}/authorizedkeys", _manifest("AuthorizedKey", "main", authorized)
     event = {"involvedObject": {"kind": "Workspace", "name": "main", "namespace": account}}
     yield (
         f"/api/v1{inside}/events",

@@ -126,7 +126,7 @@ class Runner:
 
     async def _clear(self, folder: Path) -> None:
         for command in (
-            "delete ws,devenvs,machines --all -n $ns --wait=false",
+            "delete ws,devenvs,machines,vpses,sess,ak --all -n $ns --wait=false",
             "delete account $ns --ignore-not-found --wait=false",
         ):
             await self._outcome(Step(command=command, guarantee=""), folder)

@@ -126,6 +126,19 @@ def test_every_field_has_words(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_tables_selectors_and_rights_name_fields_that_there_are(kind: str) -> None:
+    """A column, a selector or a right over a field that was renamed would silently be nothing."""
+    made = KINDS[kind]
+    paths = {path for path, _ in parts(schema_of(made))}
+    plain = {column.path for column in made.COLUMNS if "[" not in column.path}
+    spec = {path.removeprefix(".spec.") for path in paths if path.startswith(".spec.")}
+
+    assert set() == plain - paths
+    assert set() == {f".{path}" for path in made.SELECTABLE} - paths
+    assert set() == (made.OWNER_FIELDS | made.SUPPORT_FIELDS) - spec
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_stored_fits(kind: str) -> None:
     """The schema accepts what the kind accepts and fills in."""
     of = {"metadata": {"name": kind.lower()}, "spec": GOOD[kind]}

@@ -10,6 +10,7 @@ from tests.kubectl.script.deleting import DELETING, WAITING
 from tests.kubectl.script.describing import DESCRIBING, EXPLAINING
 from tests.kubectl.script.developing import DEVELOPING
 from tests.kubectl.script.discovering import DISCOVERING, PROXYING
+from tests.kubectl.script.hosting import HOSTING
 from tests.kubectl.script.reading import READING
 from tests.kubectl.script.validating import VALIDATING
 from tests.kubectl.script.watching import WATCHING
@@ -33,5 +34,6 @@ SCRIPT: Final[Sequence[Topic]] = (
     WAITING,
     ACCESSING,
     DEVELOPING,
+    HOSTING,
     CONVERGING,
 )
