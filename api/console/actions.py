@@ -128,9 +128,14 @@ def _owners(field: str) -> Callable[[Found], bool]:
     return lambda found: field in found.kind.OWNER_FIELDS and not found.deleting
 
 
-def _power(power: str, *, is_: bool) -> Callable[[Found], bool]:
+def _power(power: str, *, sleeps: bool) -> Callable[[Found], bool]:
+    """Whether this is wished for, of what sleeps when nobody uses it, or of what does not."""
     present = _owners("power")
-    return lambda found: present(found) and (found.row["spec"].get("power") == power) is is_
+    return lambda found: (
+        present(found)
+        and found.row["spec"].get("power") == power
+        and ("wakeAt" in found.kind.OWNER_FIELDS) is sleeps
+    )
 
 
 def _state(state: str, *, is_: bool) -> Callable[[Found], bool]:
@@ -173,7 +178,7 @@ ACTIONS: Final[Sequence[Action]] = (
         "start",
         "Start",
         "It shall run, and is started.",
-        _power("Stopped", is_=True),
+        _power("Stopped", sleeps=True),
         _now("wakeAt", power="Running"),
         "It shall run.",
     ),
@@ -182,9 +187,26 @@ ACTIONS: Final[Sequence[Action]] = (
         "Stop",
         "It shall not run until somebody starts it. Whoever works in it is cut off; the disk "
         "stays.",
-        _power("Running", is_=True),
+        _power("Running", sleeps=True),
         _spec(power="Stopped"),
         "It shall stop.",
+    ),
+    Action(
+        "power-on",
+        "Power on",
+        "The droplet is switched on; its sessions come back when its gateway does.",
+        _power("Stopped", sleeps=False),
+        _spec(power="Running"),
+        "It shall run.",
+    ),
+    Action(
+        "power-off",
+        "Power off",
+        "The droplet is shut down, and switched off if it does not within a minute. Its programs "
+        "end; the disk stays, and it costs the same.",
+        _power("Running", sleeps=False),
+        _spec(power="Stopped"),
+        "It shall be off.",
     ),
     Action(
         "rotate-keys",

@@ -82,9 +82,18 @@ def _pair(path: str, desired: Any, observed: Mapping[str, Any], *, ready: bool) 
     seen = _place(path, observed)
     if not seen:
         return Pair(path, desired, "", None, differs=False)
-    value = observed[seen]
+    value = _like(desired, observed[seen])
     differs = desired != value and not (seen == "phase" and ready)
     return Pair(path, desired, seen, value, differs)
+
+
+def _like(desired: Any, observed: Any) -> Any:
+    """What is observed, by name where only names are wished for."""
+    named = isinstance(observed, list) and all(
+        isinstance(each, Mapping) and "name" in each for each in observed
+    )
+    of_names = isinstance(desired, list) and all(isinstance(each, str) for each in desired)
+    return [each["name"] for each in observed] if named and of_names else observed
 
 
 def _place(path: str, observed: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from api.console.rendering import Rendering
 from api.console.surveys import platform_spec
 from api.console.visitors import Visitor
 from crds.annotations import PAUSED
+from crds.cloud_connection import CloudConnection
 from crds.compute import monthly_cost_usd
 from crds.devenv import DevEnv, DevEnvSpec
 from crds.errors import InvalidError
@@ -30,11 +32,20 @@ from crds.platform import PlatformSpec
 from crds.registry import KINDS
 from crds.store import AuditRecord, EventRecord, HeartbeatRecord, Store
 from crds.tracing import TRACEPARENT, span_context
+from crds.vps import Vps, VpsStatus
 from crds.workspace import Workspace, WorkspaceSpec
 
 EVENTS: Final = 30
 AUDITED: Final = 15
 RELATED: Final = 50
+# No subdomain leads to anything else, whatever it is called.
+LED_TO: Final = frozenset({"Account", "Workspace", "Machine", "Route"})
+# Which field of whose spec names what it is on.
+UPON: Final[Mapping[str, Mapping[str, type[Resource]]]] = {
+    "Session": {"vps": Vps},
+    "AuthorizedKey": {"vps": Vps},
+    "Vps": {"connection": CloudConnection},
+}
 PARTS: Final = (
     "head", "progress", "devenv", "compare", "timeline", "events", "facts", "relations", "audit",
     "manifest",
@@ -141,7 +152,7 @@ async def describe(desk: Desk, visitor: Visitor, found: Found) -> dict[str, Any]
         "trace": _trace(found),
         "email": await _email(store, found),
         "account_path": object_path("accounts", "", found.account) if found.account else "",
-        "relatives": [*_owners(found), *await _related(store, found)],
+        "relatives": [*_owners(found), *_upon(found), *await _related(store, found)],
         "audit": await _audit(store, found),
     }
 
@@ -194,9 +205,9 @@ async def _events(store: Store, found: Found) -> list[EventRecord]:
 
 
 async def _cost(store: Store, found: Found) -> float | None:
-    """USD a month, always on; None for what costs nothing by itself."""
+    """USD a month, always on; None for what costs nothing by itself, or is not known."""
     platform = await platform_spec(store)
-    try:
+    with suppress(ValidationError, InvalidError):
         match found.kind.KIND:
             case "Workspace":
                 spec = WorkspaceSpec.model_validate(found.row["spec"])
@@ -208,10 +219,11 @@ async def _cost(store: Store, found: Found) -> float | None:
             case "DevEnv":
                 devenv = DevEnvSpec.model_validate(found.row["spec"])
                 return one(platform, devenv).monthly_usd
+            case "Vps":
+                known = VpsStatus.model_validate(found.row["status"]).cost
+                return None if known is None else known.monthly_usd
             case "Account":
                 return await _cost_of_account(store, found, platform)
-    except (ValidationError, InvalidError):
-        return None
     return None
 
 
@@ -271,16 +283,28 @@ def _owners(found: Found) -> list[Relative]:
     ]
 
 
+def _upon(found: Found) -> list[Relative]:
+    """The Vps that a session or a key is on, and the connection that a Vps is made by."""
+    spec = found.row["spec"]
+    return [
+        Relative("on", kind.KIND, name, "", object_path(kind.PLURAL, found.namespace, name))
+        for field, kind in UPON.get(found.kind.KIND, {}).items()
+        if isinstance(name := spec.get(field), str) and name
+    ]
+
+
 async def _related(store: Store, found: Found) -> list[Relative]:
-    """Its children, an account's objects, and the routes that lead to it."""
+    """Its children, an account's objects, what is on a Vps, and the routes that lead to it."""
     rows = await store.database.fetch(
         "SELECT CASE WHEN o.kind = 'Route' THEN 'route' ELSE 'child' END AS relation, "
         "o.kind, o.namespace, o.name, coalesce(o.status->>'phase', '') AS phase "
         "FROM objects o, (SELECT %s::text AS own, %s::uuid AS uid, %s::text AS contents, "
-        "%s::text AS account, %s::text AS name) AS me "
+        "%s::text AS account, %s::text AS name, %s::text AS vps) AS me "
         "WHERE o.uid <> me.uid AND ((o.namespace = me.own AND o.namespace <> '' "
         "AND o.owner_references @> jsonb_build_array(jsonb_build_object('uid', me.uid::text))) "
         "OR (o.namespace = me.contents AND o.namespace <> '') "
+        "OR (o.namespace = me.own AND o.kind IN ('Session', 'AuthorizedKey') "
+        "AND o.spec->>'vps' = me.vps) "
         "OR (o.kind = 'Route' AND o.spec->>'account' = me.account AND (me.own = '' "
         "OR me.name IN (o.spec->'target'->>'workspace', o.spec->'target'->>'machine')))) "
         "ORDER BY o.kind, o.namespace, o.name LIMIT %s",
@@ -288,9 +312,9 @@ async def _related(store: Store, found: Found) -> list[Relative]:
         found.uid,
         # An account is a namespace.
         found.name if found.kind.KIND == "Account" else "",
-        # No subdomain leads to a dev environment, whatever it is called.
-        "" if found.kind is DevEnv else found.account,
+        found.account if found.kind.KIND in LED_TO else "",
         found.name,
+        found.name if found.kind is Vps else "",
         RELATED,
     )
     return [

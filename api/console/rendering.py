@@ -29,20 +29,23 @@ MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 TONES: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         "Running Active True ready running closed Normal ok Pro Redirect redirect Full "
-        "Deployed".split(),
+        "Deployed Connected Authorized".split(),
         "good",
     ),
-    **dict.fromkeys("Stopped Asleep Reserved stopped asleep Free None".split(), "rest"),
+    **dict.fromkeys(
+        "Stopped Asleep Reserved stopped asleep Free None Off Ended Expired Disconnected".split(),
+        "rest",
+    ),
     **dict.fromkeys(
         "Pending Creating Provisioning Starting Stopping Updating Recreating Moving Deleting "
         "Unknown starting Retry half-open Conflict Paused Partial Telling BuildTriggered "
-        "BuildSlow".split(),
+        "BuildSlow PoweringOff PoweringOn Waiting Refreshing".split(),
         "busy",
     ),
     **dict.fromkeys(
         "Crashed Degraded Unreachable Blocked Quarantined Suspended Incident False Warning "
         "Terminal open crashed suspended quarantined Unsafe BuildFailed BuildGone NoToken "
-        "SiteNotFound".split(),
+        "SiteNotFound ProvisioningTimeout Offline Failed Revoked".split(),
         "bad",
     ),
 }
@@ -75,6 +78,11 @@ class Rendering:
         return Markup("").join(self.regions[each] for each in self.lists[name])
 
 
+def plural(kind: str) -> str:
+    """A kind's name for several of it."""
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
 class Templates:
     """The templates beside this module."""
 
@@ -87,7 +95,12 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.globals.update(
-            asset=self.asset, root=PATH, tone=tone, object_path=object_path, query=query
+            asset=self.asset,
+            root=PATH,
+            tone=tone,
+            object_path=object_path,
+            query=query,
+            plural=plural,
         )
         self._environment.tests["missing_field"] = lambda value: value is MISSING
         self._environment.filters.update(

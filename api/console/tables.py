@@ -50,6 +50,8 @@ FROM: Final = (
 MATCHES: Final = (
     "(o.name ILIKE %s OR o.namespace ILIKE %s OR o.spec->>'subdomain' ILIKE %s "
     "OR o.spec->>'siloId' ILIKE %s OR o.spec->'service'->>'app' ILIKE %s "
+    "OR o.spec->>'vps' ILIKE %s OR o.status->'droplet'->>'ipv4' ILIKE %s "
+    "OR o.status->'droplet'->>'id' ILIKE %s OR o.status->>'fingerprint' ILIKE %s "
     "OR o.labels->>'invoker.dev/subdomain' ILIKE %s OR o.spec->>'email' ILIKE %s "
     "OR a.spec->>'email' ILIKE %s OR o.status->>'phase' ILIKE %s "
     "OR o.status->'retry'->>'reason' ILIKE %s OR (o.kind = 'Account' AND o.name IN "

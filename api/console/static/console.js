@@ -190,7 +190,7 @@ addEventListener("pageshow", listen);
 /* The keyboard. */
 
 const keys = $("#keys");
-const PLACES = { f: "", w: "/workspaces", d: "/devenvs", m: "/machines", a: "/accounts", r: "/routes", p: "/platforms" };
+const PLACES = { f: "", w: "/workspaces", d: "/devenvs", v: "/vpses", s: "/sessions", m: "/machines", a: "/accounts", r: "/routes", p: "/platforms" };
 let going = 0;
 
 const showKeys = () => keys && !keys.open && keys.showModal();
