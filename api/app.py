@@ -23,7 +23,8 @@ from api.console.desk import Desk
 from api.keys import KeysUnavailableError
 from api.metrics import Metrics
 from api.observe import TEMPLATE, Observed
-from api.operations import OPERATIONS, Handler, Operation
+from api.operation import Handler, Operation
+from api.operations import OPERATIONS
 from api.problems import Problem, answer_http, answer_problem, answer_store
 from api.routes.auth import auth_unavailable
 from api.settings import Settings
@@ -37,6 +38,7 @@ def build(
     *,
     tracing: TracerProvider | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    worker: httpx.AsyncBaseTransport | None = None,
     clock: Clock | None = None,
 ) -> Starlette:
     """Build the application; its lifespan opens and closes everything that it needs.
@@ -45,12 +47,13 @@ def build(
         settings: The settings.
         tracing: Where spans go; nowhere when left out, but requests have trace ids all the same.
         transport: How Supabase is reached; sockets when left out.
+        worker: How the Worker is reached; sockets when left out.
         clock: The wall time; the machine's when left out.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with context.opened(settings, transport=transport, clock=clock) as api:
+        async with context.opened(settings, transport=transport, worker=worker, clock=clock) as api:
             app.state.api = api
             app.state.desk = Desk.of(
                 api.store,

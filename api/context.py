@@ -25,8 +25,9 @@ from api.supabase import Supabase
 from api.tokens import Verifier
 from crds.access import AccessTokens
 from crds.clock import Clock
-from crds.credentials import MachineTokens
+from crds.credentials import GatewayTokens, MachineTokens
 from crds.errors import AlreadyExistsError
+from crds.gateway_hub import GatewayHub
 from crds.grant_states import GrantStates
 from crds.meta import ObjectMeta
 from crds.platform import PLATFORM, Platform
@@ -54,6 +55,8 @@ class Api:
     cipher: Cipher
     sessions: Sessions
     grant_states: GrantStates
+    gateway_tokens: GatewayTokens
+    gateway_hub: GatewayHub
 
 
 def api_of(request: Request) -> Api:
@@ -67,6 +70,7 @@ async def opened(
     settings: Settings,
     *,
     transport: httpx.AsyncBaseTransport | None = None,
+    worker: httpx.AsyncBaseTransport | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Api]:
     """Bring the database up to date and open everything, closing it again at the end.
@@ -74,6 +78,7 @@ async def opened(
     Args:
         settings: The settings.
         transport: How Supabase is reached; sockets when left out.
+        worker: How the Worker is reached; sockets when left out.
         clock: The wall time; the machine's when left out.
     """
     url = settings.database_url.get_secret_value()
@@ -90,6 +95,11 @@ async def opened(
         )
         stack.push_async_callback(supabase.aclose)
         cipher = Cipher.from_keys(settings.encryption_keys.get_secret_value())
+        secrets = Secrets(store, cipher)
+        gateway_hub = GatewayHub(
+            worker or AiohttpTransport(), base_url=settings.hub_url, token=settings.edge_token
+        )
+        stack.push_async_callback(gateway_hub.aclose)
         hub = Hub(store, await MachineTokens.load(store, cipher))
         routing = RoutingCache(store)
         await stack.enter_async_context(routing.following())
@@ -106,8 +116,10 @@ async def opened(
             authenticator=authenticator,
             feed=await stack.enter_async_context(Feed(store).running()),
             cipher=cipher,
-            sessions=await Sessions.load(Secrets(store, cipher), authenticator, store.clock),
+            sessions=await Sessions.load(secrets, authenticator, store.clock),
             grant_states=GrantStates(store, cipher),
+            gateway_tokens=await GatewayTokens.load(secrets),
+            gateway_hub=gateway_hub,
         )
 
 

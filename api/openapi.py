@@ -11,17 +11,22 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.models import ProblemBody
-from api.operations import Operation
+from api.operation import Operation
 from api.problems import MEDIA_TYPE
 from api.sessions import COOKIE
 from crds.names import SUBDOMAIN
 
 # Of the interface, not of the program behind it: grows when an answer or a body changes.
-VERSION: Final = "1.1.0"
+VERSION: Final = "1.2.0"
 REF: Final = "#/components/schemas/{model}"
+_CALLED: Final = {"type": "string", "maxLength": 253, "description": "Its id or its name."}
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "format": "uuid"},
     "subdomain": {"type": "string", "pattern": f"^{SUBDOMAIN.pattern}$"},
+    "vps": _CALLED,
+    "session": _CALLED,
+    "key": _CALLED,
+    "gateway": {"type": "string", "format": "uuid"},
 }
 SECURITY_SCHEMES: Final = {
     "user": {
@@ -47,6 +52,7 @@ SECURITY_SCHEMES: Final = {
         "scheme": "bearer",
         "description": "The edge's token; without it the answer is the public one.",
     },
+    "hub": {"type": "http", "scheme": "bearer", "description": "The edge's token."},
 }
 BODY_PROBLEMS = (400, 413, 415, 422)
 
@@ -123,6 +129,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         refusals |= set(BODY_PROBLEMS)
     if operation.credential in ("user", "machine", "agent", "browser"):
         refusals |= {401, 403}
+    if operation.credential == "hub":
+        refusals.add(403)
     for status in sorted(refusals - operation.answers.keys()):
         answers[str(status)] = {
             "description": HTTPStatus(status).phrase,

@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Final, Literal
-
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import Final
 
 from api import models
+from api.gateways.operations import GATEWAY_OPERATIONS
 from api.grants import models as grant_models
 from api.grants import routes as grants
+from api.operation import Operation
 from api.routes import auth, health, hub, machines, routing, session, vm
 from api.silo import models as silo_models
 from api.silo import routes as silo
-
-Handler = Callable[[Request], Awaitable[Response]]
-Credential = Literal["user", "machine", "edge", "agent", "browser"]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method on one path.
-
-    Attributes:
-        credential: Whose token it takes; None: nobody's.
-        body: What it reads.
-        query: What it reads of the address, behind the question mark.
-        body_optional: Whether no body at all will do.
-        answers: What it answers when all is well, by status; None: an answer without JSON.
-        problems: The statuses of its refusals, beside those that every operation has.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    credential: Credential | None = None
-    body: type[models.Body] | None = None
-    body_optional: bool = False
-    query: type[models.Body] | None = None
-    answers: dict[int, type[models.Answer] | None] = field(default_factory=dict)
-    problems: tuple[int, ...] = ()
-
-    @property
-    def wishes(self) -> bool:
-        """Whether it takes an `Idempotency-Key`."""
-        return HTTPStatus.ACCEPTED in self.answers
-
-    @property
-    def summary(self) -> str:
-        """What it does, in one line."""
-        return (self.handler.__doc__ or "").partition("\n")[0]
-
+from api.vps.operations import VPS_OPERATIONS
 
 AUTH_PROBLEMS = (401, 403, 409, 429)
 WISH_PROBLEMS = (400, 403, 404, 409)
@@ -257,6 +216,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers={202: grant_models.Connection, 303: None},
         problems=(400, 409),
     ),
+    *VPS_OPERATIONS,
+    *GATEWAY_OPERATIONS,
     Operation("GET", "/health", health.health, answers={200: models.Health}),
     Operation("GET", "/ready", health.ready, answers={200: models.Ready, 503: models.Ready}),
     Operation("GET", "/metrics", health.metrics, answers={200: None}, problems=(401,)),

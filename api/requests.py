@@ -30,19 +30,22 @@ MAX_KEY_LENGTH = 255
 LESSER: Final = frozenset[Role](ROLES[ROLES.index("account-owner") + 1 :])
 
 
-async def read_body(request: Request, model: type[B], *, optional: bool = False) -> B:
+async def read_body(
+    request: Request, model: type[B], *, optional: bool = False, limit: int = MAX_BODY_BYTES
+) -> B:
     """The request's body.
 
     Args:
         request: The request.
         model: What it must look like.
         optional: An empty body stands for `{}`.
+        limit: How many bytes it may have.
 
     Raises:
         Problem: It is too large (413), not JSON by its type (415) or its text (400), or breaks a
             rule (422).
     """
-    data = await _read(request)
+    data = await _read(request, limit)
     if optional and not data:
         data = b"{}"
     elif _media_type(request) != "application/json":
@@ -69,7 +72,9 @@ async def read_form(request: Request, model: type[B]) -> B:
         Problem: It is too large (413), not text (400), or breaks a rule (422).
     """
     try:
-        fields = dict(parse_qsl((await _read(request)).decode(), keep_blank_values=True))
+        fields = dict(
+            parse_qsl((await _read(request, MAX_BODY_BYTES)).decode(), keep_blank_values=True)
+        )
         return model.model_validate(fields)
     except UnicodeDecodeError:
         raise Problem(400, "malformed-form", "The form is not well-formed.") from None
@@ -77,16 +82,16 @@ async def read_form(request: Request, model: type[B]) -> B:
         raise invalid_body(error) from None
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, limit: int) -> bytes:
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
     data = bytearray()
     try:
         async for chunk in request.stream():
             data += chunk
-            if len(data) > MAX_BODY_BYTES:
-                raise _too_large()
+            if len(data) > limit:
+                raise _too_large(limit)
     except ClientDisconnect:
         raise Problem(400, "incomplete-body", "The body ended early.") from None
     return bytes(data)
@@ -96,12 +101,12 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _too_large() -> Problem:
+def _too_large(limit: int) -> Problem:
     # What is left of the body is not read, so the connection cannot be used again.
     return Problem(
         413,
         "body-too-large",
-        f"The body must have at most {MAX_BODY_BYTES} bytes.",
+        f"The body must have at most {limit} bytes.",
         headers={"Connection": "close"},
     )
 

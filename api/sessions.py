@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import jwt
 from jwt.types import Options
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from api.access import Authenticator, Identity
@@ -113,6 +113,14 @@ class Sessions:
         if session is None or not await self.authenticator.still_valid(session.identity):
             return None
         return session
+
+    async def of_header(self, cookies: str) -> Session | None:
+        """The session that a `Cookie` header brings, if it is alive.
+
+        No subdomain can plant the cookie of https, so it counts where both are there.
+        """
+        found = cookie_parser(cookies)
+        return await self.of_cookie(found.get(f"__Host-{COOKIE}") or found.get(COOKIE, ""))
 
     def renew(self, request: Request, response: Response, session: Session) -> None:
         """Give a browser the next token of its session, once the present one is older."""

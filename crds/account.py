@@ -18,10 +18,12 @@ class Quota(Model):
     Attributes:
         workspaces: The most workspaces.
         devenvs: The most dev environments.
+        vps: The most VPSs; each is on the user's own bill.
     """
 
     workspaces: int = Field(default=1, ge=0)
     devenvs: int = Field(default=3, ge=0)
+    vps: int = Field(default=5, ge=0)
 
 
 class AccountSpec(Model):

@@ -21,6 +21,8 @@ from api.problems import Problem
 from api.requests import read_query, store_of
 from api.rows import revise, stamped
 from api.sessions import came_by_https, set_cookie
+from api.vps.admission import making
+from api.vps.wishes import check_unused
 from crds.account import Account
 from crds.cloud_connection import DIGITALOCEAN, CloudConnection, CloudConnectionSpec
 from crds.errors import AlreadyExistsError, NotFoundError
@@ -102,7 +104,7 @@ async def get_connection(request: Request, visitor: Visitor) -> Response:
 @paged
 @visited
 async def disconnect(request: Request, visitor: Visitor) -> Response:
-    """Have the grant revoked at DigitalOcean, and its tokens forgotten."""
+    """Have the grant revoked at DigitalOcean, and its tokens forgotten, if nothing needs it."""
     api, identity = api_of(request), visitor.identity
     store = api.store.acting_as(identity.actor("api", request_id()))
 
@@ -111,10 +113,12 @@ async def disconnect(request: Request, visitor: Visitor) -> Response:
         row.spec.state = "Disconnected"
         return moved
 
-    try:
-        found = await revise(store, CloudConnection, DIGITALOCEAN, identity.account, change)
-    except NotFoundError:
-        found = None
+    async with making(store, identity.account):
+        found = await store.find(CloudConnection, DIGITALOCEAN, identity.account)
+        if found is not None and found.spec.state != "Disconnected":
+            await check_unused(store, identity.account)
+            with suppress(NotFoundError):
+                found = await revise(store, CloudConnection, DIGITALOCEAN, identity.account, change)
     if wants_page(request):
         return RedirectResponse(CONNECTION_PATH, 303, {"Cache-Control": "no-store"})
     return answer(connection_of(found), 202)

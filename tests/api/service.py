@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -63,6 +64,34 @@ class Outage(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
+@dataclass
+class Worker(httpx.AsyncBaseTransport):
+    """The Worker, as far as the API asks it: its hub knows no gateway until told an answer.
+
+    Attributes:
+        answer: What the hub answers to a command.
+        commands: The commands that came, with the path that they came to.
+    """
+
+    answer: Callable[[dict[str, Any]], httpx.Response] | None = None
+    commands: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Take a command."""
+        assert request.headers["authorization"] == f"Bearer {EDGE_TOKEN}"
+        command = json.loads(await request.aread())
+        self.commands.append((request.url.path, command))
+        if self.answer is None:
+            return refusal(503, "gateway-offline")
+        return self.answer(command)
+
+
+def refusal(status: int, code: str) -> httpx.Response:
+    """A refusal of the Worker's."""
+    body = {"type": f"urn:invoker:problem:{code}", "status": status, "detail": "Not now."}
+    return httpx.Response(status, json=body)
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Somebody signed in."""
@@ -86,6 +115,7 @@ class Service:
     client: httpx.AsyncClient
     auth: SupabaseAuth
     supabase: Outage
+    worker: Worker
     tracing: TracerProvider
 
     @property
@@ -146,15 +176,21 @@ async def serving(
     clock = Clock.started()
     auth = auth or SupabaseAuth()
     auth.now = lambda: clock.now().timestamp()
-    supabase = Outage(httpx.ASGITransport(app=auth_api(auth)))
+    supabase, worker = Outage(httpx.ASGITransport(app=auth_api(auth))), Worker()
     tracing = TracerProvider(shutdown_on_exit=False)
-    app = build(settings(database_url, **changes), tracing=tracing, transport=supabase, clock=clock)
+    app = build(
+        settings(database_url, **changes),
+        tracing=tracing,
+        transport=supabase,
+        worker=worker,
+        clock=clock,
+    )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://api") as client,
     ):
-        yield Service(app, client, auth, supabase, tracing)
+        yield Service(app, client, auth, supabase, worker, tracing)
 
 
 def later(clock: Clock, span: timedelta) -> Clock:

@@ -16,7 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api import openapi
-from api.operations import OPERATIONS, Operation
+from api.operation import Operation
+from api.operations import OPERATIONS
 from tests.api.service import Service, User, code_of, serving
 from tests.api.silos import SILO, Town
 

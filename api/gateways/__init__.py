@@ -1,0 +1,1 @@
+"""What the hub of the gateways asks the API, and tells it."""
