@@ -123,6 +123,6 @@ worker/node_modules/.dev-stamp: worker/package-lock.json | $(VENV)/.node-stamp
 	@$(npm) ci --silent
 	@touch worker/node_modules/.run-stamp $@
 
-worker/dist/index.js: $(wildcard worker/src/* worker/src/*/* worker/protocol/*.json) worker/package.json | $(modules)
+worker/dist/index.js: $(wildcard worker/src/* worker/src/*/* worker/terminal/* worker/protocol/*.json) worker/package.json | $(modules)
 	@$(npm) run --silent build
 	@touch $@

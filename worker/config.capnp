@@ -13,6 +13,7 @@ const config :Workerd.Config = (
     # plain http with the Host kept; or to the public network.
     (name = "machines", $machines),
     (name = "objects", disk = (path = $storage, writable = true)),
+    (name = "assets", disk = (path = $assets)),
   ],
   sockets = [(name = "http", address = $listen, $socket, service = "edge")],
 );
@@ -32,6 +33,7 @@ const edge :Workerd.Worker = (
     (name = "LIMITER", durableObjectNamespace = "Limiter"),
     (name = "TALLY", durableObjectNamespace = "Tally"),
     (name = "GATEWAY_HUB", durableObjectNamespace = "GatewayHub"),
+    (name = "ASSETS", service = "assets"),
     (name = "API", service = "api"),
     (name = "AUTH", service = "auth"),
     (name = "API_URL", text = $api_url),

@@ -13,6 +13,8 @@ export default defineConfig({
           TALLY: { className: "Tally", useSQLite: true },
           GATEWAY_HUB: { className: "GatewayHub", useSQLite: true },
         },
+        // As on plain workerd; `npm run build` makes it.
+        serviceBindings: { ASSETS: { disk: { path: "./dist/terminal" } } },
         // What objects are given; a Worker's own environment is its test's World.
         bindings: { API_URL: "http://api.internal", EDGE_TOKEN: "edge-token" },
       },

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 
 WORKER = Path(__file__).parents[2] / "worker"
 BUNDLE = WORKER / "dist" / "index.js"
+ASSETS = WORKER / "dist" / "terminal"
 TEMPLATE = WORKER / "config.capnp"
 
 # npm's names for what Python calls the machine.
@@ -44,7 +45,8 @@ class EdgeSettings(BaseModel):
         machines_url: The simulator of Fly's proxy, which routes by Host; `None` for Fly itself.
         rate_limit_per_minute: Requests that one client address may make; 0 switches it off.
         storage: Folder for the Durable Objects' files; must exist.
-        bundle: What `npm run build` made.
+        bundle: What `npm run build` made of the Worker.
+        assets: What it made of the terminal's page, a folder.
         edge_token: Lets the edge read whole routing entries from the API.
         edge_signing_key: Private JWK (JSON) with `kid`.
         jwt_secret: Only for projects that sign with HS256.
@@ -66,6 +68,7 @@ class EdgeSettings(BaseModel):
     rate_limit_per_minute: int = Field(default=100, ge=0)
     storage: Path
     bundle: Path = BUNDLE
+    assets: Path = ASSETS
     edge_token: SecretStr
     edge_signing_key: SecretStr
     jwt_secret: SecretStr = SecretStr("")
@@ -89,6 +92,7 @@ def render_config(settings: EdgeSettings) -> str:
         "rate_limit": str(settings.rate_limit_per_minute),
         "storage": str(settings.storage.resolve()),
         "bundle": str(settings.bundle.resolve()),
+        "assets": str(settings.assets.resolve()),
     }
     texts = {name: _capnp_text(value) for name, value in values.items()}
     services = {

@@ -65,6 +65,15 @@ def test_real_neighbours(tmp_path: Path) -> None:
     assert REAL["SUPABASE_JWT_SECRET"] == environment["JWT_SECRET"]
 
 
+def test_the_terminals_page(tmp_path: Path) -> None:
+    """The page's files are read from where the build puts them, and cannot be written."""
+    text, _ = _rendered(tmp_path, {})
+
+    assert edge.BUNDLE.parent == edge.ASSETS.parent
+    assert f'(name = "assets", disk = (path = "{edge.ASSETS}"))' in text
+    assert '(name = "ASSETS", service = "assets")' in text
+
+
 def test_no_secret_in_the_file(tmp_path: Path) -> None:
     """The file that workerd reads holds no secret."""
     text, environment = _rendered(tmp_path, REAL)

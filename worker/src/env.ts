@@ -7,6 +7,8 @@ export interface Env {
   ROUTES: KVNamespace;
   LIMITER: DurableObjectNamespace<Limiter>;
   GATEWAY_HUB: DurableObjectNamespace<GatewayHub>;
+  /** The files of the terminal's page. */
+  ASSETS: Fetcher;
   /** Adds up the metrics; without it nothing is counted. */
   TALLY?: DurableObjectNamespace<Tally>;
   /** The API as a service of the same workerd; absent on Cloudflare. */

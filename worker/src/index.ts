@@ -9,6 +9,7 @@ import { mark, type Outcome, outcomeOf } from "./outcomes.ts";
 import { landingPage, tell, wantsHtml } from "./pages.ts";
 import { handleSignIn, handleSignOut, handleSignUp } from "./signIn.ts";
 import { count, serveMetrics } from "./tally.ts";
+import { serveTerminal } from "./terminal.ts";
 import { serveWorkspace } from "./workspace.ts";
 
 export { GatewayHub } from "./hub/hub.ts";
@@ -71,7 +72,10 @@ async function serveOwnPath(env: Env, request: Request): Promise<Response | null
 async function serveApex(env: Env, request: Request, host: Host): Promise<Response> {
   const { pathname } = new URL(request.url);
   if (host.kind === "apex") {
-    const answer = refuseCommands(request) ?? (await serveHub(env, request));
+    const answer =
+      refuseCommands(request) ??
+      (await serveHub(env, request)) ??
+      (await serveTerminal(env, request));
     if (answer !== null) return answer;
   }
   if (API_PATHS.test(pathname)) {

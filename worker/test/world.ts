@@ -34,6 +34,7 @@ export class World {
       ROUTES: (env as unknown as Env).ROUTES,
       LIMITER: (env as unknown as Env).LIMITER,
       GATEWAY_HUB: (env as unknown as Env).GATEWAY_HUB,
+      ASSETS: (env as unknown as Env).ASSETS,
       API: service((request) => {
         this.toApi.push(request);
         return this.api(request);
