@@ -19,8 +19,9 @@ class Facts(NamedTuple):
 
     Attributes:
         converged: Whether the newest wish has come true and nothing is wrong since.
-        refused: Whether a rule of ours stands against the wish, as a quota does (no provider), or
-            an operator has taken the object out of the loop's hands.
+        refused: Whether it is not ours to bring about: a rule of ours stands against the wish, as
+            a quota does (no provider), an operator has taken the object out of the loop's hands,
+            or it waits for a droplet whose gateway is away, which its user may have switched off.
         healthy_since: As the status has it, in RFC 3339.
         unreachable_since: The same.
         crashes: Crashes in a row.
@@ -148,7 +149,8 @@ def _facts(status: str, generation: str, deleting: str, annotations: str) -> str
         f"jsonb_build_array({generation}, {_converged(status, generation, deleting)}, {deleting}, "
         f"(coalesce({status}->'retry'->>'kind' IN ('Blocked', 'Terminal') "
         f"AND {status}->'retry'->>'provider' IS NULL, false) "
-        f"OR coalesce({annotations}->>'{PAUSED}' = 'true', false)), "
+        f"OR coalesce({annotations}->>'{PAUSED}' = 'true', false) "
+        f"OR coalesce({status}->>'phase' IN ('Offline', 'Waiting'), false)), "
         f"{status}->>'healthySince', {status}->>'unreachableSince', "
         f"CASE jsonb_typeof({crashes}) WHEN 'number' THEN {crashes} END, "
         f"{status}->'instance'->>'id')"

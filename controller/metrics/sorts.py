@@ -12,7 +12,8 @@ LOOP_CRASHES: Final = 3
 class Sort(NamedTuple):
     """What objects are told apart by.
 
-    From `wanted` to `service` only machines, from `connection` on only dev environments.
+    From `wanted` to `service` only machines, but for the intent, and from `connection` on only dev
+    environments.
     """
 
     kind: str
@@ -44,7 +45,10 @@ BY: Final[Mapping[str, str]] = {
     "looping": _MACHINE.format(
         f"coalesce(status->'restarts'->'count' >= '{LOOP_CRASHES}'::jsonb, false)"
     ),
-    "intent": _MACHINE.format("coalesce(jsonb_typeof(status->'intent') = 'object', false)"),
+    # A droplet's stays until what was accepted is through.
+    "intent": "CASE WHEN kind IN ('Machine', 'Vps') THEN "
+    "coalesce(jsonb_typeof(status->'intent') = 'object', false) "
+    "AND NOT coalesce(status->'intent' ? 'acceptedAt', false) END",
     "up": _MACHINE.format(
         "coalesce(status->'instance'->>'state' NOT IN "
         "('created', 'stopped', 'suspended', 'failed', 'destroyed'), false)"

@@ -9,17 +9,19 @@ from crds.registry import KINDS
 
 OTHER: Final = "Other"
 PHASES: Final = frozenset(
-    "Active Asleep Blocked Booting Connected Crashed Creating Degraded Deleting Disconnected "
-    "Failed Incident Moving Pending Provisioning Quarantined Ready Recreating Redirect Refreshing "
-    "Reserved Revoked Running Starting Stopped Stopping Suspended Unreachable Updating".split()
+    "Active Asleep Authorized Blocked Booting Connected Crashed Creating Degraded Deleting "
+    "Disconnected Ended Expired Failed Incident Moving Off Offline Pending PoweringOff PoweringOn "
+    "Provisioning ProvisioningTimeout Quarantined Ready Recreating Redirect Refreshing Reserved "
+    "Revoked Running Starting Stopped Stopping Suspended Unreachable Updating Waiting".split()
 )
 RETRIES: Final = frozenset({"Blocked", "Conflict", "Retry", "Terminal"})
 # What is worth counting among the events: losses, adoptions, and what hurts a user.
 REASONS: Final = frozenset(
-    "Adopted AppLost Collected ConsentRefused CopyFailed Crashed Degraded DidNotComeUp "
-    "FrontEndFailed GrantRevoked HostUnreachable IdleUnknown KeysRotated MachineLost "
-    "MoveGivenUp Moved NoCapacity NotCollecting Ownerless Published Restarted RlsDrift "
-    "StuckTransition Unreachable VolumeLost Woken".split()
+    "ActionFailed Adopted AppLost Collected ConsentRefused CopyFailed Crashed CreateFailed "
+    "Degraded DidNotComeUp DropletLost Duplicate FrontEndFailed GrantRevoked HostUnreachable "
+    "IdleUnknown KeysRotated MachineLost MoveGivenUp Moved NoCapacity NotCollecting Offline Ownerless "
+    "ProvisioningTimeout Published Restarted RlsDrift ShutdownIgnored StuckTransition Unreachable "
+    "VolumeLost Woken".split()
 )
 # By what the name of a service's app ends in.
 SERVICES: Final = {suffix: str(service) for service, suffix in SUFFIXES.items()}

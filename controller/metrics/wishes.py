@@ -21,11 +21,15 @@ OUTCOMES: Final[tuple[Outcome, ...]] = ("in_time", "late", "refused", "supersede
 
 # The objective: 99 % of wishes have come true within this time.
 PROMISE: Final = timedelta(seconds=60)
-# Six services start one after the other, a database first.
-PROMISES: Final[Mapping[str, timedelta]] = {"DevEnv": timedelta(seconds=180)}
+PROMISES: Final[Mapping[str, timedelta]] = {
+    # Six services start one after the other, a database first.
+    "DevEnv": timedelta(seconds=180),
+    # A droplet boots within a minute, and installs packages before its gateway comes up.
+    "Vps": timedelta(seconds=300),
+}
 BUCKETS: Final = (0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 300, 600, 1800, 3600)
-# Their Ready only repeats that of a child, which is counted by itself.
-MIRRORS: Final = frozenset({"Workspace", "DevEnv"})
+# Their Ready only repeats that of a child, or of what they are on, which is counted by itself.
+MIRRORS: Final = frozenset({"Workspace", "DevEnv", "Session", "AuthorizedKey"})
 
 
 @dataclass(slots=True)
@@ -52,9 +56,9 @@ class Wishes:
         self._open: dict[UUID, _Open] = {}
         self._wishes = prometheus.Counter(
             "invoker_wishes",
-            "Wishes by what became of them within 60 seconds, or 180 for dev environments; refused "
-            "ones break a rule of ours, superseded ones were followed by another wish before their "
-            "time was up.",
+            "Wishes by what became of them within 60 seconds, 180 for dev environments, or 300 for "
+            "VPSs; refused ones break a rule of ours or wait for a gateway that is away, "
+            "superseded ones were followed by another wish before their time was up.",
             ("kind", "wish", "outcome"),
             registry=registry,
         )
@@ -149,7 +153,7 @@ class Wishes:
         elif entry is not None:
             entry.refused = after.refused
         elif change.before is not None and change.before.converged:
-            self._open[change.uid] = _Open(change.kind, change.at, refused=False, wish=None)
+            self._open[change.uid] = _Open(change.kind, change.at, after.refused, wish=None)
             if change.kind not in MIRRORS:
                 self._drift.labels(kind_label(change.kind)).inc()
 

@@ -29,7 +29,8 @@ WANTED = """
     ApiDown ControllerDown MachineUnreachable MachinesCrashLooping WishesBudgetFast QueueNotDraining
     StuckWorkers ProviderBreakerOpen ProviderThrottled ProviderBudgetExhausted SpendCapNear
     LeaksGrowing NoLeader DatabaseDown RoutingBudgetFast EventsDropped DevEnvDegraded DevEnvUnsafe
-    DevEnvMoveStuck DevEnvRlsDrift AutoStopBlind GrantsRevoked
+    DevEnvMoveStuck DevEnvRlsDrift AutoStopBlind GrantsRevoked VpsProvisioningTimeout
+    GatewaysOffline
 """.split()
 
 

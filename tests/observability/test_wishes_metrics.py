@@ -102,6 +102,15 @@ def test_the_promise_is_kept_at_its_last_moment() -> None:
     assert life.counts() == {("create", "in_time"): 1}
 
 
+def test_a_droplet_has_five_minutes() -> None:
+    """It boots and installs packages before its gateway comes up; then it is late too."""
+    life = Life(kind="Vps").wished(1).at(300)
+    in_time = life.counts()
+
+    assert {} == in_time
+    assert {("create", "late"): 1} == life.at(301).counts()
+
+
 def test_a_rule_of_ours_is_not_a_failure() -> None:
     """A quota that stands against a wish does not count against the objective."""
     life = Life().wished(1).at(1).is_so(converged=False, refused=True).at(61)

@@ -92,6 +92,35 @@ ROWS: Final = (
         ),
     ),
     Row(
+        "VPSs",
+        (
+            lines(
+                "VPSs by phase",
+                "short",
+                Query('max by (phase) (invoker_objects{kind="Vps"})', "{{phase}}"),
+                stacked=True,
+            ),
+            lines(
+                "Sessions by phase",
+                "short",
+                Query('max by (phase) (invoker_objects{kind="Session"})', "{{phase}}"),
+                stacked=True,
+            ),
+            lines(
+                "Time to ready of new VPSs",
+                "s",
+                *(
+                    Query(
+                        f"histogram_quantile({quantile}, sum by (le) (rate("
+                        'invoker_time_to_readiness_seconds_bucket{kind="Vps"}[1h])))',
+                        f"p{quantile * 100:g}",
+                    )
+                    for quantile in (0.5, 0.95)
+                ),
+            ),
+        ),
+    ),
+    Row(
         "Wishes",
         (
             lines(
