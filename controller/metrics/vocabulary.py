@@ -19,9 +19,9 @@ RETRIES: Final = frozenset({"Blocked", "Conflict", "Retry", "Terminal"})
 REASONS: Final = frozenset(
     "ActionFailed Adopted AppLost Collected ConsentRefused CopyFailed Crashed CreateFailed "
     "Degraded DidNotComeUp DropletLost Duplicate FrontEndFailed GrantRevoked HostUnreachable "
-    "IdleUnknown KeysRotated MachineLost MoveGivenUp Moved NoCapacity NotCollecting Offline Ownerless "
-    "ProvisioningTimeout Published Restarted RlsDrift ShutdownIgnored StuckTransition Unreachable "
-    "VolumeLost Woken".split()
+    "IdleUnknown KeysRotated MachineLost MoveGivenUp Moved NoCapacity NotCollecting Offline "
+    "Ownerless ProvisioningTimeout Published Restarted RlsDrift ShutdownIgnored StuckTransition "
+    "Unreachable VolumeLost Woken".split()
 )
 # By what the name of a service's app ends in.
 SERVICES: Final = {suffix: str(service) for service, suffix in SUFFIXES.items()}
