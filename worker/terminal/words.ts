@@ -71,7 +71,9 @@ export function vpsWords(vps: Vps): VpsWords {
     facts.push({ name: "agents", label: "Agents", text });
   }
   const leaving = vps.status === "deleting";
-  const power = leaving || words.tone === "busy" ? null : vps.power === "on" ? "off" : "on";
+  const unmade = vps.status === "provisioning_timeout";
+  const settled = !leaving && !unmade && words.tone !== "busy";
+  const power = !settled ? null : vps.power === "on" ? "off" : "on";
   return { ...words, busy: words.tone === "busy", facts, power, canDelete: !leaving };
 }
 

@@ -86,7 +86,7 @@ describe("a VPS in words", () => {
 
   test.each<[string, string, boolean, string | null, boolean]>([
     ["provisioning", "on", true, null, true],
-    ["provisioning_timeout", "on", false, "off", true],
+    ["provisioning_timeout", "on", false, null, true],
     ["running", "on", false, "off", true],
     ["offline", "on", false, "off", true],
     ["powering_off", "off", true, null, true],

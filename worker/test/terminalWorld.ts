@@ -1,6 +1,9 @@
 import type { Clock } from "../terminal/clock.ts";
 import type { Socket } from "../terminal/link.ts";
 import type { Surface } from "../terminal/screen.ts";
+import { frame } from "./hubWorld.ts";
+
+export const SESSION = "0b9d3a52-6a7e-4c51-9a55-2f0c6d1f7a10";
 
 /** A clock that goes only when it is told to. */
 export class ManualClock implements Clock {
@@ -93,4 +96,16 @@ export class FakeSurface implements Surface {
   draw(): void {
     for (const one of this.#waiting.splice(0)) one();
   }
+}
+
+/** A frame of output. */
+export function output(sequence: number, text: string): ArrayBuffer {
+  return frame(SESSION, sequence, new TextEncoder().encode(text));
+}
+
+/** A snapshot of a terminal of 100 columns and 30 rows. */
+export function snapshot(sequence: number, data: string) {
+  const id = "hub.snapshot";
+  const size = { columns: 100, rows: 30 };
+  return { type: "session.snapshot", id, session_id: SESSION, sequence, ...size, data } as const;
 }
