@@ -32,6 +32,12 @@ def session_error_subject(session: UUID) -> str:
     return f"session-error/{session}"
 
 
+def session_of(subject: str) -> UUID | None:
+    """The session that a subject is about, if it is about one."""
+    about, _, session = subject.partition("/")
+    return UUID(session) if about in ("session", "session-error") else None
+
+
 class Observation(NamedTuple):
     """Something that the hub saw of a gateway.
 
@@ -109,22 +115,29 @@ class Observations:
         )
         return {row["gateway"]: Observation(**row) for row in rows}
 
-    async def news(self, since: datetime) -> dict[UUID, int]:
-        """The gateways of which anything but their health was heard from a moment on.
+    async def news(self, since: datetime) -> dict[tuple[UUID, str], int]:
+        """What was heard of gateways from a moment on, but their health.
 
         Returns:
-            For each the largest sequence of what was heard.
+            The sequence of each gateway's subject that was heard of.
         """
         rows = await self._database.fetch(
-            "SELECT gateway, max(sequence) AS sequence FROM gateway_observations "
-            "WHERE reported_at >= %s AND subject <> 'health' GROUP BY gateway",
+            "SELECT gateway, subject, sequence FROM gateway_observations "
+            "WHERE reported_at >= %s AND subject <> 'health'",
             since,
         )
-        return {row["gateway"]: row["sequence"] for row in rows}
+        return {(row["gateway"], row["subject"]): row["sequence"] for row in rows}
 
     async def forget(self, gateway: UUID) -> None:
         """Remove what is known of a gateway that is gone."""
         await self._database.execute("DELETE FROM gateway_observations WHERE gateway = %s", gateway)
+
+    async def forget_rowless(self) -> int:
+        """Remove what was reported of gateways whose Vps is gone; returns how much."""
+        return await self._database.execute(
+            "DELETE FROM gateway_observations AS o WHERE NOT EXISTS "
+            "(SELECT FROM objects WHERE kind = 'Vps' AND uid = o.gateway)"
+        )
 
     async def forget_subjects(self, gateway: UUID, *subjects: str) -> None:
         """Remove what is known of things of a gateway that are gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -180,6 +180,34 @@ class Reads:
             f"{_projection(paths)} WHERE kind = %s AND uid = %s", kind, uid
         )
         return rows[0] if rows else None
+
+    async def keys_of(self, uids: Collection[UUID]) -> dict[UUID, Key]:
+        """The keys of objects of any kind, by uid; those that are there."""
+        rows = await self.database.fetch(
+            "SELECT uid, kind, namespace, name FROM objects WHERE uid = ANY(%s)", list(uids)
+        )
+        return {row["uid"]: Key(row["kind"], row["namespace"], row["name"]) for row in rows}
+
+    async def keys_naming(
+        self, kinds: Collection[str], field: str, named: Collection[tuple[str, str]]
+    ) -> Sequence[Key]:
+        """The keys of objects that name one of some others in a field of their spec.
+
+        Args:
+            kinds: Only objects of these kinds.
+            field: The spec's field, as in JSON.
+            named: Namespace, which is theirs too, and name of the others.
+        """
+        rows = await self.database.fetch(
+            "SELECT o.kind, o.namespace, o.name FROM objects o "
+            "JOIN unnest(%s::text[], %s::text[]) AS t(namespace, name) "
+            "ON o.namespace = t.namespace AND o.spec->>%s = t.name WHERE o.kind = ANY(%s)",
+            [namespace for namespace, _ in named],
+            [name for _, name in named],
+            field,
+            list(kinds),
+        )
+        return [Key(row["kind"], row["namespace"], row["name"]) for row in rows]
 
     async def ownerless(self) -> Sequence[tuple[Key, UUID]]:
         """Objects whose controlling owner is gone and whose deletion nobody asked for."""

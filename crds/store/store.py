@@ -74,6 +74,7 @@ class Store(Reads):
         super().__init__(database, Log(database, doorbell, poll_seconds))
         self.clock = clock
         self.doorbell = doorbell
+        self.poll_seconds = poll_seconds
         self.leases = Leases(leases or database)
         self.events = Events(database)
         self.audit = Audit(database)

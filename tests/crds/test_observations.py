@@ -114,7 +114,7 @@ async def test_news_are_what_wakes_somebody(seen: Observations) -> None:
     await seen.record([_told(1), _told(3, CONNECTION), _told(9, HEALTH)], NOON)
     await seen.record([_told(4, HEALTH, OTHER)], NOON)
 
-    assert {ONE: 3} == await seen.news(NOON)
+    assert {(ONE, HELLO): 1, (ONE, CONNECTION): 3} == await seen.news(NOON)
     assert {} == await seen.news(NOON + SECOND)
 
 
