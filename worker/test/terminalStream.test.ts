@@ -45,9 +45,11 @@ describe("a session's output", () => {
     screen.frame(SESSION, output(0, "abc"));
     screen.frame(SESSION, output(0, "abc"));
     screen.frame(SESSION, output(1, "bcde"));
+    screen.frame(SESSION, output(0, "ab"));
+    screen.frame(SESSION, output(5, "f"));
     surface.draw();
 
-    expect(surface.text).toBe("abcde");
+    expect(surface.text).toBe("abcdef");
   });
 
   test("with a gap is refused, and nothing is drawn until the next snapshot", () => {
