@@ -1,0 +1,1 @@
+"""Terminal sessions: what runs them, and what is known of those that run."""
