@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -26,7 +29,53 @@ TCP = {
     "tcp_user_timeout": 15_000,
 }
 
-Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+T = TypeVar("T")
+
+
+class Pool(AsyncConnectionPool[AsyncConnection[DictRow]]):
+    """Connections, for people who may be cancelled at any step, and more than once.
+
+    Whoever is cancelled again while psycopg's own pool still sees to the first time (as scopes of
+    anyio do, until their task ends) leaves its condition locked; whoever comes to give that one a
+    connection waits for ever, with the lock of the whole pool in hand.
+    A cancellation that comes together with the connection is lost altogether in Python 3.11.
+    So waiting happens in tasks of the pool's own, which are cancelled once at most.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._errands: set[asyncio.Task[Any]] = set()
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[DictRow]:  # noqa: ASYNC109 - psycopg's signature
+        """Take a connection; whoever is cancelled gets none, and none is lost."""
+        if self._pool and not self._lock.locked():
+            return await super().getconn(timeout)
+        errand = self._errand(super().getconn(timeout))
+        try:
+            return await asyncio.shield(errand)
+        except asyncio.CancelledError:
+            errand.cancel()
+            errand.add_done_callback(self._bring_back)
+            raise
+
+    async def putconn(self, conn: AsyncConnection[DictRow]) -> None:
+        """Give a connection back, which happens even if its user is cancelled meanwhile."""
+        at_rest = conn.pgconn.transaction_status == TransactionStatus.IDLE
+        if at_rest and not self._waiting and not self._lock.locked():
+            await super().putconn(conn)
+        else:
+            await asyncio.shield(self._errand(super().putconn(conn)))
+
+    def _errand(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(errand)
+        # The loop itself holds tasks but weakly.
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+        return task
+
+    def _bring_back(self, errand: asyncio.Task[AsyncConnection[DictRow]]) -> None:
+        if not errand.cancelled() and errand.exception() is None:
+            self._errand(super().putconn(errand.result()))
 
 
 def make_pool(url: str, size: int) -> Pool:
@@ -40,7 +89,7 @@ def make_lease_pool(url: str) -> Pool:
 
 
 def _pool(url: str, least: int, most: int, lock_ms: int, statement_ms: int) -> Pool:
-    return AsyncConnectionPool(
+    return Pool(
         url,
         connection_class=AsyncConnection[DictRow],
         min_size=least,

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
 
 from controller.assembly import Clouds, Pace, Replica
 from controller.engine import Timing
@@ -332,7 +331,7 @@ def _pool(where: Scratch) -> Pool:
     options = f"-c lock_timeout={LOCK_TIMEOUT_MS}"
     if where.form == "schema":
         options += f" -c search_path={where.name}"
-    return AsyncConnectionPool(
+    return Pool(
         where.url,
         connection_class=AsyncConnection[DictRow],
         min_size=POOL_SIZE,
