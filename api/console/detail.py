@@ -286,10 +286,11 @@ def _owners(found: Found) -> list[Relative]:
 def _upon(found: Found) -> list[Relative]:
     """The Vps that a session or a key is on, and the connection that a Vps is made by."""
     spec = found.row["spec"]
+    owners = {(owner["kind"], owner["name"]) for owner in found.row["owner_references"]}
     return [
         Relative("on", kind.KIND, name, "", object_path(kind.PLURAL, found.namespace, name))
         for field, kind in UPON.get(found.kind.KIND, {}).items()
-        if isinstance(name := spec.get(field), str) and name
+        if isinstance(name := spec.get(field), str) and name and (kind.KIND, name) not in owners
     ]
 
 

@@ -21,7 +21,8 @@ class Facts(NamedTuple):
         converged: Whether the newest wish has come true and nothing is wrong since.
         refused: Whether it is not ours to bring about: a rule of ours stands against the wish, as
             a quota does (no provider), an operator has taken the object out of the loop's hands,
-            or it waits for a droplet whose gateway is away, which its user may have switched off.
+            or it waits for a droplet whose gateway is away, which its user may have switched off,
+            was refused in it, or is over for good.
         healthy_since: As the status has it, in RFC 3339.
         unreachable_since: The same.
         crashes: Crashes in a row.
@@ -134,6 +135,10 @@ def _facts_of(values: Sequence[Any] | None) -> Facts | None:
     return None if values is None else Facts(*values)
 
 
+# Of droplets, and of what is on them.
+_NOT_OURS = "'Ended', 'Expired', 'Failed', 'Offline', 'Waiting'"
+
+
 def _converged(status: str, generation: str, deleting: str) -> str:
     not_ready = """'$.conditions[*] ? (@.type == "Ready" && @.status != "True")'"""
     return (
@@ -150,7 +155,7 @@ def _facts(status: str, generation: str, deleting: str, annotations: str) -> str
         f"(coalesce({status}->'retry'->>'kind' IN ('Blocked', 'Terminal') "
         f"AND {status}->'retry'->>'provider' IS NULL, false) "
         f"OR coalesce({annotations}->>'{PAUSED}' = 'true', false) "
-        f"OR coalesce({status}->>'phase' IN ('Offline', 'Waiting'), false)), "
+        f"OR coalesce({status}->>'phase' IN ({_NOT_OURS}), false)), "
         f"{status}->>'healthySince', {status}->>'unreachableSince', "
         f"CASE jsonb_typeof({crashes}) WHEN 'number' THEN {crashes} END, "
         f"{status}->'instance'->>'id')"

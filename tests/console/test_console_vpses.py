@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crds.session import Session
 from crds.vps import Vps
 from tests.console.house import House, text_of
 from tests.console.seeds import settle
@@ -137,3 +138,17 @@ async def test_a_broken_row(house: House) -> None:
         pages = [await browser.open(path) for path in (VPS, SESSION, KEY, "/console/vpses?wide=1")]
 
     assert [200] * 4 == [page.status_code for page in pages]
+
+
+async def test_what_owns_it_is_told_once(house: House) -> None:
+    """A session that is tied to its Vps is a child of it, and not another thing besides."""
+    vps = await settle_vps(house.store)
+    session = await house.store.get(Session, "build", OWNER.account)
+    session.metadata.owner_references = [vps.owner_reference()]
+    await house.store.update(session)
+    async with house.browser("support") as browser:
+        pages = [await browser.open(path) for path in (VPS, SESSION)]
+    told = [text_of(page, "relations") for page in pages]
+
+    assert 1 == told[0].count("Session build")
+    assert f"Belongs together owner Vps {NAME}" == told[1]

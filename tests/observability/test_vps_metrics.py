@@ -51,7 +51,7 @@ async def _vps(store: Store, name: str, phase: str, intent: VpsIntent | None = N
 async def _session(store: Store, phase: str) -> Session:
     status = SessionStatus(phase=phase, observed_generation=1)
     status.set_condition("Ready", status=phase == "Running", reason=phase, now=NOW, generation=1)
-    meta = ObjectMeta(name="build", namespace="acme")
+    meta = ObjectMeta(name=phase.lower(), namespace="acme")
     return await store.create(Session(metadata=meta, spec=SessionSpec(vps="a"), status=status))
 
 
@@ -95,9 +95,10 @@ async def test_only_unknown_outcomes_are_pending(
 async def test_a_droplet_that_its_user_switched_off_wakes_nobody(
     store: Store, fleet: FleetWatch, registry: CollectorRegistry
 ) -> None:
-    """What is offline, and what waits for it, does not age; one that never came up does."""
+    """What is offline, waits for it, or is over does not age; one that never came up does."""
     vps = await _vps(store, "a", "Running")
-    await _session(store, "Waiting")
+    for phase in ("Waiting", "Ended", "Failed"):
+        await _session(store, phase)
     await fleet.look()
     await _becomes(store, vps, "Offline")
     await fleet.look()
