@@ -177,13 +177,15 @@ class Keeper:
             ProviderError: It does not say.
         """
         status = self._scope.object.status
+        # The answer speaks of the moment it was asked for, or of an earlier one than it arrived.
+        asked_at = self._scope.now
         try:
             account = await self.application.api.get_account(
                 Connection(self._subject, grant.access), call=self._scope.call
             )
         except Unauthorized:
             return False
-        status.verified_at = self._scope.now
+        status.verified_at = asked_at
         status.team = GrantTeam(uuid=account.team or account.uuid, name=account.team_name)
         return True
 

@@ -73,7 +73,7 @@ class CloudConnectionStatus(Status):
         granted_at: When the user's consent became a grant.
         refreshed_at: When its tokens were last renewed.
         expires_at: When its access token ends unless it is renewed.
-        verified_at: When the provider last took its access token.
+        verified_at: When the question was asked that the provider last took its access token for.
         ended_at: When it ended: revoked, disconnected, or refused from the start.
         intent: What was asked of the authorisation server and is not known to have been answered.
     """
