@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import DictRow
@@ -19,12 +19,19 @@ from crds.meta import Key, Status
 from crds.registry import KINDS
 from crds.store import EventRecord, Store
 from crds.store.rows import COLUMNS, to_object
+from crds.vps import VpsIntent, VpsStatus
 from deploy.command.gauges import Gauges
 from deploy.command.kinds import key_of
 from deploy.command.output import camel
 from deploy.command.remedies import remedies_for, troubles
 
 EVENTS = 10
+# Which field of its spec names what an object is on, and of which kind that is.
+UNDER: Final[Mapping[str, tuple[str, str]]] = {
+    "Session": ("vps", "Vps"),
+    "AuthorizedKey": ("vps", "Vps"),
+    "Vps": ("connection", "CloudConnection"),
+}
 CONVERGED = "nothing: it is as it should be"
 
 
@@ -32,7 +39,7 @@ class Relative(NamedTuple):
     """An object that this one depends on, or that depends on it.
 
     Attributes:
-        relation: `owner` or `child`.
+        relation: `owner` or `child`; `on` for what it is on, such as a session's Vps.
         key: Which.
         uid: The same, for its events.
         status: As it stands.
@@ -79,7 +86,7 @@ class Explanation:
     key: Key
     now: datetime
     status: Status
-    intent: Intent | None
+    intent: Intent | VpsIntent | None
     waits_for: list[str]
     relatives: list[Relative]
     events: list[EventRecord]
@@ -119,7 +126,7 @@ async def explain(store: Store, row: DictRow, gauges: Gauges) -> Explanation:
         key=key_of(row),
         now=store.clock.now(),
         status=status,
-        intent=status.intent if isinstance(status, MachineStatus) else None,
+        intent=status.intent if isinstance(status, MachineStatus | VpsStatus) else None,
         waits_for=waits_for,
         relatives=relatives,
         events=await _events(store, [row["uid"], *(child.uid for child in children)]),
@@ -192,12 +199,30 @@ async def _relatives(store: Store, row: DictRow) -> list[Relative]:
         f"SELECT {COLUMNS} FROM objects WHERE owner_references @> %s::jsonb "  # noqa: S608 - the same
         "OR (%s = 'Account' AND (namespace = %s OR (kind = 'Route' AND spec->>'account' = %s))) "
         "OR (%s = 'Workspace' AND kind = 'Route' AND spec->>'account' = %s "
-        "AND spec->'target'->>'workspace' = %s) ORDER BY kind, namespace, name",
+        "AND spec->'target'->>'workspace' = %s) "
+        "OR (%s = 'Vps' AND kind IN ('Session', 'AuthorizedKey') AND namespace = %s "
+        "AND spec->>'vps' = %s) ORDER BY kind, namespace, name",
         json.dumps([{"uid": str(row["uid"])}]),
         *(kind, name, name),
         *(kind, namespace, name),
+        *(kind, namespace, name),
     )
+    owned = {each["uid"] for each in owners}
+    under = [each for each in await _under(store, row) if each["uid"] not in owned]
+    related = {"owner": owners, "on": under, "child": children}
     return [
-        *(Relative("owner", key_of(each), each["uid"], _status(each)) for each in owners),
-        *(Relative("child", key_of(each), each["uid"], _status(each)) for each in children),
+        Relative(relation, key_of(each), each["uid"], _status(each))
+        for relation, rows in related.items()
+        for each in rows
     ]
+
+
+async def _under(store: Store, row: DictRow) -> Sequence[DictRow]:
+    """What an object is on: the Vps of a session or a key, the connection of a Vps."""
+    field, kind = UNDER.get(row["kind"], ("", ""))
+    return await store.database.fetch(
+        f"SELECT {COLUMNS} FROM objects WHERE kind = %s AND namespace = %s AND name = %s",  # noqa: S608 - from constants
+        kind,
+        row["namespace"],
+        str(row["spec"].get(field, "")),
+    )

@@ -20,6 +20,8 @@ ALIASES: Mapping[str, str] = {
     "Account": "spec->>'email'",
     "Workspace": "spec->>'subdomain'",
     "DevEnv": "spec->>'siloId'",
+    "Vps": "status->'droplet'->>'ipv4'",
+    "AuthorizedKey": "status->>'fingerprint'",
     "Machine": "coalesce(labels->>'invoker.dev/subdomain', spec->'service'->>'app')",
 }
 
@@ -58,7 +60,8 @@ Name = Annotated[
     str,
     typer.Argument(
         help="Its name; also a workspace's or machine's subdomain, a dev environment's silo, "
-        "a service's Fly app, or an account's e-mail address."
+        "a service's Fly app, a droplet's address, a key's fingerprint, or an account's e-mail "
+        "address."
     ),
 ]
 Namespace = Annotated[

@@ -24,6 +24,8 @@ REASONS = (
     "Collected",
     "CollectForced",
     "CollectInvalid",
+    "DropletLost",
+    "Duplicate",
     "MachineLost",
     "NotCollecting",
     "Ownerless",
@@ -49,8 +51,8 @@ SELECT kind, namespace, name, what, since FROM (
   UNION ALL
   SELECT kind, namespace, name, 'missing: ' || part,
     (status->part->>'missingSince')::timestamptz
-    FROM objects, unnest(ARRAY['app', 'volume', 'instance']) AS part
-    WHERE kind = 'Machine' AND status->part ? 'missingSince'
+    FROM objects, unnest(ARRAY['app', 'volume', 'instance', 'droplet']) AS part
+    WHERE kind IN ('Machine', 'Vps') AND status->part ? 'missingSince'
   UNION ALL
   SELECT kind, namespace, name, 'not confirmed: entry', NULL
     FROM objects WHERE kind = 'Route' AND status->>'published' = 'false'
@@ -59,7 +61,7 @@ SELECT kind, namespace, name, what, since FROM (
     FROM objects WHERE deletion_timestamp IS NOT NULL
   UNION ALL
   SELECT kind, namespace, name, 'row gone, ' || reason, at
-    FROM tombstones WHERE gone_at IS NULL AND (forced OR kind = 'Machine')
+    FROM tombstones WHERE gone_at IS NULL AND (forced OR kind IN ('Machine', 'Vps'))
 ) AS ends ORDER BY since NULLS LAST, kind, namespace, name
 """
 

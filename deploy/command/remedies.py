@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from crds.meta import Condition, RetryKind, Status
+from crds.vps import GATEWAY
 from deploy.command.remedies_of_connections import OF_CONNECTIONS
 from deploy.command.remedies_of_devenvs import OF_DEVENVS
+from deploy.command.remedies_of_vps import OF_VPSES
 from deploy.command.remedy import Remedy
 
 HEADINGS = ("condition or reason", "means", "remedy")
@@ -65,7 +67,8 @@ REMEDIES: tuple[Remedy, ...] = (
         "direct reads answer 404",
         "none: after 5 minutes, and once a complete list agrees, it counts as lost "
         "(`AppLost`, `VolumeLost`, `MachineLost`) and is made anew, a lost volume from "
-        "nothing; pause the machine to stop that",
+        "nothing; a droplet after 2 minutes (`DropletLost`), without what was on it; pause the "
+        "machine or the VPS to stop that",
     ),
     Remedy(
         "`Replacing` (event `Replaced`)",
@@ -74,10 +77,11 @@ REMEDIES: tuple[Remedy, ...] = (
     ),
     Remedy(
         "`Stuck`",
-        "a transition took longer than Fly's own threshold",
-        "nudged by itself three times (destroyed again, started, or killed), then the "
-        "machine is replaced on its volume; a destruction that stays stuck is for Fly's "
-        "support",
+        "a transition took longer than Fly's own threshold, or DigitalOcean has been at work on a "
+        "droplet for ten minutes",
+        "a machine is nudged by itself three times (destroyed again, started, or killed), then "
+        "it is replaced on its volume; a destruction that stays stuck is for Fly's support; a "
+        "droplet is looked at once a minute until DigitalOcean is through: look at its panel",
     ),
     Remedy(
         "`Crashed`",
@@ -161,13 +165,17 @@ REMEDIES: tuple[Remedy, ...] = (
     ),
     *OF_DEVENVS,
     *OF_CONNECTIONS,
+    *OF_VPSES,
 )
 BY_REASON = {reason: remedy for remedy in REMEDIES for reason in remedy.reasons}
 
 # Conditions that tell of trouble while they are False; the others do while they are True.
 GOOD = frozenset(
     {"Ready", "Healthy", "Reachable", "Routed", "Prerequisites", "NetlifyCurrent", "Granted"}
+    | {GATEWAY, "Addressed"}
 )
+# What is as wished although something is not there: the gateway of a droplet that is off.
+QUIET = frozenset({"PoweredOff"})
 # What tells of something under way while it is True, and of trouble while it is False.
 EITHER = frozenset({"Moving"})
 
@@ -191,9 +199,10 @@ def remedies_for(status: Status) -> list[str]:
 def troubles(conditions: Iterable[Condition]) -> Iterator[Condition]:
     """The conditions that tell of trouble."""
     for condition in conditions:
-        if condition.type in EITHER or condition.status == (
-            "False" if condition.type in GOOD else "True"
-        ):
+        bad = "False" if condition.type in GOOD else "True"
+        if condition.reason in QUIET:
+            continue
+        if condition.type in EITHER or condition.status == bad:
             yield condition
 
 

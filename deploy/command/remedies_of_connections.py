@@ -25,6 +25,13 @@ OF_CONNECTIONS: tuple[Remedy, ...] = (
         "application at DigitalOcean before anything else",
     ),
     Remedy(
+        "`InUse`",
+        "the connection is given up or being deleted, and VPSs need it; the message names them. "
+        "The grant stays, and is renewed, until they are gone",
+        "delete them (`kubectl delete vps NAME -n ACCOUNT`): their droplets are destroyed, and "
+        "then the grant is revoked; or wish for the connection again",
+    ),
+    Remedy(
         "`AwaitingOutcome`",
         "something was asked of the authorisation server by a controller that did not come back; "
         "its answer may still be on its way",
@@ -39,12 +46,15 @@ OF_CONNECTIONS: tuple[Remedy, ...] = (
     ),
     Remedy(
         "`TokenRefused`",
-        "DigitalOcean refuses a token that it has just given",
-        "tried every 10 minutes; look whether the user's account is locked",
+        "DigitalOcean refuses a token: one that it has just given, or one with which a droplet was "
+        "looked after",
+        "the connection is tried, and renewed if need be, at once, and a VPS goes on when it is; "
+        "otherwise every 10 minutes: look whether the user's account is locked",
     ),
     Remedy(
         "`NotConfigured`",
-        "no application at DigitalOcean is configured, and there is a grant that was given to one",
+        "no application at DigitalOcean is configured, and there is a grant that was given to one, "
+        "or a VPS",
         "set `DIGITALOCEAN_CLIENT_ID`, `DIGITALOCEAN_CLIENT_SECRET` and "
         "`DIGITALOCEAN_REDIRECT_URL` for the controllers",
     ),

@@ -14,10 +14,13 @@ from prometheus_client import CollectorRegistry, start_http_server
 from controller.failures import MEANINGS
 from controller.providers import Breaker, ProviderMetrics
 from crds.account import Account, AccountSpec
+from crds.cloud_connection import CloudConnection, CloudConnectionSpec
 from crds.devenv import DevEnv, DevEnvSpec, DevEnvStatus, MoveStep, ServiceStatus
 from crds.machine import Intent, Machine, MachineSpec, MachineStatus, ServiceSpec
 from crds.meta import ObjectMeta, Retry
+from crds.session import Session, SessionSpec
 from crds.store import EventRecord, Store
+from crds.vps import GATEWAY, DropletStatus, Vps, VpsIntent, VpsSpec, VpsStatus
 from crds.workspace import Workspace, WorkspaceSpec
 from deploy.command.docs import COMMAND, OPERATIONS, command_page, operations_page
 from deploy.command.remedies import BY_REASON
@@ -30,6 +33,16 @@ TOLD = re.compile(
 )
 # What is so while all is well, or while something else is told that has a remedy.
 ORDINARY = {"Answers", "Deleting", "Deployed", "Present", "Running", "Telling"}
+# What a droplet and what is on it are on the way to what is wished, or when all is well.
+ON_THE_WAY = {
+    "Authorized",
+    "AwaitingFirstHello",
+    "Connected",
+    "Disconnected",
+    "PoweredOff",
+    "Starting",
+}
+REASON = re.compile(r"reason=\"(\w+)\"")
 HOW = "change deploy/command (remedies.py for the table), then run python -m deploy.command.docs"
 Write = Callable[[Callable[[Store], Any]], Any]
 
@@ -233,7 +246,7 @@ def test_a_broken_spec(invoker: Invoker, write: Write) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("pod", "alice"), 2, "unknown kind 'pod'; known are account, cloudconnection"),
+        (("pod", "alice"), 2, "unknown kind 'pod'; known are account, authorizedkey"),
         (("ws", "nobody"), 1, "Workspace/nobody does not exist"),
         (("ws", "alice", "-n", "other"), 1, "Workspace/other/alice does not exist"),
     ],
@@ -295,3 +308,73 @@ def test_every_trouble_of_a_dev_environment_has_a_remedy() -> None:
 
     assert {"CopyFailed", "NoToken", "PrerequisitesMissing"} <= told
     assert set() == (told | moving) - {""} - ORDINARY - BY_REASON.keys()
+
+
+def test_every_trouble_of_a_vps_has_a_remedy() -> None:
+    """What the conditions of VPSs, sessions and keys say stands in the table, by the reason."""
+    sources = [
+        path.read_text("utf-8")
+        for part in ("vps", "gateways")
+        for path in (ROOT / "controller" / part).glob("*.py")
+    ]
+    told = {reason for text in sources for reason in REASON.findall(text)}
+
+    assert {"DropletIsFixed", "ProvisioningTimeout", "GatewayAway"} <= told
+    assert set() == told - ORDINARY - ON_THE_WAY - BY_REASON.keys()
+
+
+def test_a_droplet_that_is_off_waits_for_nothing(invoker: Invoker, write: Write) -> None:
+    """That no gateway is there is as wished; a session on it waits for it."""
+
+    async def off(store: Store) -> None:
+        vps = await store.create(_vps(store, "Off", gateway="PoweredOff"))
+        session = Session(metadata=_named("build"), spec=SessionSpec(vps="one"))
+        session.status.phase, session.status.observed_generation = "Waiting", 1
+        session.status.set_condition(
+            "Ready", status=False, reason="GatewayAway", now=store.clock.now(), generation=1
+        )
+        session.metadata.owner_references = [vps.owner_reference()]
+        await store.create(session)
+
+    write(off)
+    vps = invoker.json("why", "vps", "203.0.113.7")
+    session = invoker.json("why", "session", "build")
+
+    assert [] == vps["waitsFor"]
+    assert [BY_REASON["GatewayAway"].remedy] == session["whatToDo"]
+    assert [("child", "build")] == [(each["relation"], each["name"]) for each in vps["relatives"]]
+    assert [("owner", "one")] == [(each["relation"], each["name"]) for each in session["relatives"]]
+
+
+def test_a_gateway_that_does_not_come_up(invoker: Invoker, write: Write) -> None:
+    """The droplet's intent, its connection, and what to do are told."""
+
+    async def late(store: Store) -> None:
+        vps = _vps(store, "ProvisioningTimeout", gateway="ProvisioningTimeout")
+        vps.status.intent = VpsIntent(operation="Create", since=store.clock.now())
+        await store.create(vps)
+        await store.create(
+            CloudConnection(metadata=_named("digitalocean"), spec=CloudConnectionSpec())
+        )
+
+    write(late)
+    told = invoker.json("why", "vps", "one")
+
+    assert [BY_REASON["ProvisioningTimeout"].remedy] == told["whatToDo"]
+    assert ("Create", "on") == (told["intent"]["operation"], told["relatives"][0]["relation"])
+    assert "begun: Create" in invoker("leaks").stdout
+
+
+def _named(name: str) -> ObjectMeta:
+    return ObjectMeta(name=name, namespace="acme")
+
+
+def _vps(store: Store, phase: str, *, gateway: str) -> Vps:
+    now = store.clock.now()
+    droplet = DropletStatus(
+        id=7, ipv4="203.0.113.7", region="ams3", size="s", image="i", created_at=now
+    )
+    status = VpsStatus(phase=phase, observed_generation=1, droplet=droplet)
+    status.set_condition(GATEWAY, status=False, reason=gateway, now=now, generation=1)
+    status.set_condition("Ready", status=phase == "Off", reason=phase, now=now, generation=1)
+    return Vps(metadata=_named("one"), spec=VpsSpec(), status=status)
