@@ -29,6 +29,7 @@ REQUEST: Final = f"{PREFIX}idempotency-key"
 """The annotation with the digest of the `Idempotency-Key` of the request that made an object."""
 CONNECT: Final = "/auth/do"
 UNDER_WAY_SECONDS: Final = 5
+PATIENCE: Final = "2s"
 
 Row = Mapping[str, Any]
 
@@ -49,6 +50,7 @@ async def making(store: Store, account: str) -> AsyncIterator[None]:
         connection.transaction(),
     ):
         try:
+            await connection.execute("SELECT set_config('lock_timeout', %s, true)", (PATIENCE,))
             await connection.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"making:{account}",)
             )

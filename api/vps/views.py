@@ -62,6 +62,8 @@ REMEDIES_OF_REASONS: Final = {
         "A droplet stays what it was made as: set region, size and image back, "
         "or delete this VPS and make another one."
     ),
+    "SizeUnknown": "Delete this VPS and make one of another size.",
+    "SizeNotInRegion": "Delete this VPS and make one of another size, or in another region.",
     "QuotaReached": "Delete another VPS, or ask support for more.",
 }
 SUPPORT: Final = "Contact support if this does not change."
@@ -152,17 +154,18 @@ def message_of(vps: Vps, state: VpsState) -> str:
         words = [f"Your account is {vps.status.phase.lower()}, so it is switched off."]
     elif state in ("running", "blocked") and ready is not None and ready.message:
         words = [sentence(ready.message)]
-    if state != "deleting" and retry is not None and retry.message:
+    if retry is not None and retry.message:
         words.append(sentence(retry.message))
     return " ".join(dict.fromkeys(words))
 
 
 def remedy_of(vps: Vps, state: VpsState) -> str | None:
     """What its user can do about it, if there is anything."""
-    ready = _unready(vps)
-    if state in ("running", "blocked") and ready is not None:
-        known = REMEDIES_OF_REASONS.get(ready.reason)
-        return known or (SUPPORT if state == "blocked" else None)
+    known = (
+        REMEDIES_OF_REASONS.get(each.reason) for each in (vps.status.retry, _unready(vps)) if each
+    )
+    if (remedy := next(filter(None, known), None)) is not None:
+        return remedy
     return SUPPORT if state == "blocked" else REMEDIES.get(state)
 
 

@@ -18,8 +18,9 @@ from schemathesis.specs.openapi.checks import (
 from api import openapi
 from api.operation import Operation
 from api.operations import OPERATIONS
-from tests.api.service import Service, User, code_of, serving
+from tests.api.service import EDGE_TOKEN, Service, User, code_of, serving
 from tests.api.silos import SILO, Town
+from tests.api.vpses import Coast
 
 Case = schemathesis.Case[Any]
 
@@ -38,6 +39,8 @@ ATTACK = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+EDGE = {"Authorization": f"Bearer {EDGE_TOKEN}"}
+THERE = "there"
 SERVED = [operation for operation in OPERATIONS if operation.path != "/metrics"]
 
 
@@ -53,7 +56,8 @@ def cases(operation: Operation) -> st.SearchStrategy[Case]:
 async def send(service: Service, user: User, case: Case) -> httpx.Response:
     """Send a case as a user; headers as raw as they come."""
     how = case.as_transport_kwargs(base_url="http://api")
-    headers = {name: str(value) for name, value in how.pop("headers").items()} | user.headers
+    proof = EDGE if case.operation.path.startswith("/hub/") else user.headers
+    headers = {name: str(value) for name, value in how.pop("headers").items()} | proof
     how["headers"] = [(n.encode(), v.encode("latin-1", "replace")) for n, v in headers.items()]
     how.pop("cookies", None)
     if isinstance(how.get("data"), bytes | str):
@@ -62,15 +66,30 @@ async def send(service: Service, user: User, case: Case) -> httpx.Response:
 
 
 async def furnish(service: Service, user: User) -> None:
-    """Have a dev environment to ask about, and something that connects to it."""
+    """Have things to ask about: a dev environment, what connects to it, and a VPS."""
     town = Town(service)
     status = {"phase": "Running", "connection": "Full"}
     await town.devenv(user.id, client="acme", status=status)
     await town.record(user.id)
+    coast = Coast(service)
+    await coast.connect(user.id)
+    vps = await coast.vps(THERE, user.id)
+    await coast.session(vps, THERE)
+    await coast.key(vps, THERE)
+    service.worker.answer = shown
+
+
+def shown(command: dict[str, Any]) -> httpx.Response:
+    """What a session's terminal shows, whichever it is."""
+    snapshot = {"sequence": 0, "columns": 80, "rows": 24, "data": "$ "}
+    return httpx.Response(200, json={**snapshot, "session_id": command["session_id"]})
 
 
 def ask_for_what_is_there(case: Case) -> None:
-    """Have a request that names a dev environment name the one that there is."""
+    """Have a request that names something of a user's name what there is."""
+    for name in ("vps", "session", "key"):
+        if name in case.path_parameters:
+            case.path_parameters[name] = THERE
     for part in (case.query, case.body):
         if isinstance(part, dict) and "silo_id" in part:
             part["silo_id"] = SILO
