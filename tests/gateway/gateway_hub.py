@@ -57,15 +57,18 @@ class Hub:
 
     @property
     def url(self) -> str:
+        """Where gateways connect."""
         assert self._server is not None
         port = next(iter(self._server.sockets)).getsockname()[1]
         return f"ws://127.0.0.1:{port}/gw/connect"
 
     def settings(self, root: Path, multiplexer: Multiplexer = "pty") -> Settings:
+        """Return the settings of a gateway that connects here."""
         return Settings(GATEWAY, TOKEN, self.url, "1.0.0", root, multiplexer=multiplexer)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Hub"]:
+        """Serve until the end."""
         async with serve(
             self._hear, "127.0.0.1", 0, process_request=self._admit, compression=None, max_size=None
         ) as self._server:
@@ -120,9 +123,11 @@ class Hub:
         return self.of(type_)[count - 1]
 
     def of(self, type_: str) -> list[Message]:
+        """Return what was heard of a type."""
         return [each for each in self.heard if each["type"] == type_]
 
     async def send(self, message: Message | str) -> None:
+        """Send a message, checked, or a text as it is."""
         if isinstance(message, dict):
             VALIDATORS[message["type"]].validate(message)
             message = json.dumps(message)
@@ -138,16 +143,20 @@ class Hub:
         return self.answers(id_)[before]
 
     def answers(self, id_: str) -> list[Message]:
+        """Return what answered a command."""
         return [each for each in self.heard if each.get("id") == id_]
 
     async def create(self, session: str, **rest: Any) -> Message:
+        """Create a session, a shell unless told."""
         wish = {"title": "t", "agent_type": "shell", "workdir": "/root", **rest}
         return await self.ask("session.create", session_id=session, **wish)
 
     async def type(self, session: str, data: str) -> None:
+        """Type into a session."""
         await self.send({"type": "session.input", "session_id": session, "data": data})
 
     async def ack(self, session: str, sequence: int) -> None:
+        """Say how far a session has been shown."""
         await self.send({"type": "session.ack", "session_id": session, "sequence": sequence})
 
     def output(self, session: str) -> bytes:
@@ -162,6 +171,7 @@ class Hub:
         return self.output(session)
 
     async def snapshot(self, session: str) -> Message:
+        """Return a snapshot of a session."""
         return await self.ask("session.snapshot.request", session_id=session)
 
 

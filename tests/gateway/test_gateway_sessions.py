@@ -47,9 +47,7 @@ async def test_what_is_typed_is_run(hub: Hub, run: Run, multiplexer: str) -> Non
     assert snapshot["sequence"] >= sequences[-1]
 
 
-async def test_a_snapshot_is_in_order_with_the_frames(
-    hub: Hub, run: Run, multiplexer: str
-) -> None:
+async def test_a_snapshot_is_in_order_with_the_frames(hub: Hub, run: Run, multiplexer: str) -> None:
     """Each line that a program counts is shown by the snapshot or by the frames behind it."""
     await run(multiplexer)
     session = _uid()
@@ -93,9 +91,7 @@ async def test_a_session_ends_with_its_exit_code(hub: Hub, run: Run, multiplexer
     assert b"last-words" in before
 
 
-async def test_everything_ends_with_the_session(
-    hub: Hub, run: Run, multiplexer: str
-) -> None:
+async def test_everything_ends_with_the_session(hub: Hub, run: Run, multiplexer: str) -> None:
     """Background jobs too; it is said once, and ending it again is no error."""
     await run(multiplexer)
     session = _uid()

@@ -21,6 +21,7 @@ from deploy.local.simulators.digitalocean import (
     OAuthApp,
     digitalocean_api,
 )
+from deploy.local.simulators.digitalocean.boot import booted
 from deploy.local.simulators.fly.api import fly_api
 from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.fly.core import DEFAULT_ORG
@@ -135,14 +136,15 @@ async def run_digitalocean(options: argparse.Namespace) -> None:
     cloud.effects.kept = _KEPT_EFFECTS
     saved = StateFile(options.state / "digitalocean" / "state.json", cloud)
     saved.open()
-    cloud.resume()
-    try:
-        async with _serving(digitalocean_api(cloud), options.port) as ended:
-            _ready("digitalocean", f"http://{HOST}:{options.port}")
-            await ended.wait()
-    finally:
-        saved.close()
-        await cloud.aclose()
+    async with booted(cloud, options.state / "digitalocean"):
+        cloud.resume()
+        try:
+            async with _serving(digitalocean_api(cloud), options.port) as ended:
+                _ready("digitalocean", f"http://{HOST}:{options.port}")
+                await ended.wait()
+        finally:
+            # Saved first: the droplets that run now are those to boot next time.
+            saved.close()
 
 
 async def _run_saved(
