@@ -15,6 +15,7 @@ from crds.meta import Key, Resource
 from crds.registry import KINDS
 from crds.route import Route
 from crds.store import Store
+from crds.vps import Vps
 from crds.workspace import Workspace
 
 REMOVAL_POLL_SECONDS = 5.0
@@ -41,7 +42,8 @@ class AccountReconciler(KindReconciler[Account]):
         devenvs = await self.store.rows(DevEnv, namespace=scope.object.metadata.name)
         status = scope.object.status
         if status.phase != scope.object.spec.state:
-            for row in (*workspaces, *devenvs):
+            vpses = await self.store.rows(Vps, namespace=scope.object.metadata.name)
+            for row in (*workspaces, *devenvs, *vpses):
                 self._wake(Key(row["kind"], row["namespace"], row["name"]))
         if scope.object.spec.state != "Active":
             await self._stop_ownerless(scope)
@@ -69,8 +71,8 @@ class AccountReconciler(KindReconciler[Account]):
         return Result(requeue_after=REMOVAL_POLL_SECONDS) if rows else None
 
     async def _left(self, namespace: str) -> Sequence[Mapping[str, Any]]:
-        """What goes next; what owns others goes before them."""
-        owners: list[type[Resource]] = [Workspace, DevEnv]
+        """What goes next; what owns others goes before them, and what needs a connection too."""
+        owners: list[type[Resource]] = [Workspace, DevEnv, Vps]
         rows = [row for kind in owners for row in await self.store.rows(kind, namespace=namespace)]
         if rows:
             return rows

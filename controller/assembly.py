@@ -41,6 +41,9 @@ from controller.engine import (
     WorkQueue,
     wish_changed,
 )
+from controller.gateways.authorized_key import AuthorizedKeyReconciler
+from controller.gateways.session import SessionReconciler
+from controller.gateways.watch import Dependents, GatewayWatch
 from controller.grants import Application, GrantTools
 from controller.machine.agent import AgentClient
 from controller.machine.reconciler import MachineReconciler
@@ -59,7 +62,10 @@ from controller.providers.cloudflare import WorkersKV
 from controller.providers.fly import Fly
 from controller.providers.netlify import Netlify
 from controller.route import RouteReconciler
-from controller.vps.tools import Gateways
+from controller.vps.collector import DropletCollector
+from controller.vps.observer import DropletObserver
+from controller.vps.reconciler import VpsReconciler
+from controller.vps.tools import Gateways, VpsTools
 from controller.workspace import WorkspaceReconciler
 from crds.access import AccessTokens
 from crds.credentials import MachineTokens
@@ -201,6 +207,15 @@ class Replica:
             self.shards.owns,
             self._wake,
         )
+        self.droplets = DropletObserver(
+            None if clouds.digitalocean is None else clouds.digitalocean.api,
+            store,
+            clouds.secrets,
+            installation=clouds.installation,
+            owns=self.shards.owns,
+            wake=self._wake,
+        )
+        self.dependents = Dependents(store, self._wake)
         self.controllers = self._controllers(public_url)
         self.router = Router(self.controllers)
         self.watch = self._watch()
@@ -213,6 +228,8 @@ class Replica:
         self._leaks = None if told is None else told.leaks
         duties = [("collector", self._collect), ("compaction", self._compact)]
         duties += [] if told is None else [("fleet", told.fleet.run)]
+        if clouds.digitalocean is not None:
+            duties.append(("droplet-collector", self._collect_droplets))
         duties += [] if usage is None else [("usage", usage.run)]
         leaders = [
             Leader(duty, run, LeaseKeeper(store.leases, name, pace.timing, now), rng=rng)
@@ -227,7 +244,10 @@ class Replica:
                 self.observer,
                 self.prober,
                 self.gateways,
+                self.droplets,
                 EdgeWatch(self.edge, store, self._wake),
+                GatewayWatch(store, self._wake),
+                self.dependents,
                 *self._resyncs(pace.resync),
                 *([] if told is None else [told.database]),
             ],
@@ -283,6 +303,11 @@ class Replica:
                     store, recorder, GrantTools(clouds.digitalocean, clouds.secrets)
                 ),
             ),
+            self._controller("Vps", VpsReconciler(store, recorder, self._vps_tools())),
+            self._controller("Session", SessionReconciler(store, recorder, clouds.gateways.hub)),
+            self._controller(
+                "AuthorizedKey", AuthorizedKeyReconciler(store, recorder, clouds.gateways.hub)
+            ),
             self._controller("Machine", MachineReconciler(store, recorder, tools)),
             self._controller(
                 "Route", RouteReconciler(store, recorder, self.edge), workers=ROUTE_WORKERS
@@ -299,6 +324,17 @@ class Replica:
             public_url=clouds.fly.machine_url,
             random=clouds.random,
             fingerprint=clouds.fingerprint,
+        )
+
+    def _vps_tools(self) -> VpsTools:
+        clouds = self._clouds
+        return VpsTools(
+            digitalocean=None if clouds.digitalocean is None else clouds.digitalocean.api,
+            observer=self.droplets,
+            secrets=clouds.secrets,
+            gateways=clouds.gateways,
+            installation=clouds.installation,
+            random=clouds.random,
         )
 
     def _controller(
@@ -323,6 +359,9 @@ class Replica:
         watch.map("Machine", mapping.machine_dependents)
         watch.map("Workspace", mapping.workspace_dependents)
         watch.map("DevEnv", mapping.devenv_dependents)
+        watch.map("Vps", mapping.vps_dependents)
+        watch.map("CloudConnection", self._wake_vpses, predicate=mapping.connection_changed)
+        watch.map("Vps", self.dependents.note, predicate=mapping.gateway_changed)
         watch.map("Route", mapping.route_dependents)
         watch.map("Account", mapping.account_dependents)
         watch.map("Account", self._wake_devenvs, predicate=wish_changed)
@@ -360,6 +399,15 @@ class Replica:
         )
         return []
 
+    def _wake_vpses(self, event: WatchEvent) -> list[tuple[str, Key]]:
+        """A connection decides over all droplets on its account."""
+        self.watch.relist(
+            lambda key: (
+                (key.kind, key.namespace) == ("Vps", event.key.namespace) and self.shards.owns(key)
+            )
+        )
+        return []
+
     def _keep_incident_current(self) -> None:
         """The incident page follows the breaker at once."""
         self._clouds.fly.breaker.listeners.append(
@@ -380,6 +428,17 @@ class Replica:
         finally:
             if self._leaks is not None:
                 self._leaks.forget()
+
+    async def _collect_droplets(self, grip: Grip) -> None:
+        if self._clouds.digitalocean is not None:
+            await DropletCollector(
+                self._clouds.digitalocean.api,
+                self._store,
+                self._clouds.secrets,
+                self.recorder,
+                installation=self._clouds.installation,
+                grip=grip,
+            ).run()
 
     async def _compact(self, _: Grip) -> None:
         while True:

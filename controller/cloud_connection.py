@@ -5,7 +5,8 @@ Only the user can begin: without a consent nothing is asked, and a grant that ha
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from controller.engine import Blocked, EventRecorder, Result
 from controller.grants import (
@@ -16,10 +17,12 @@ from controller.grants import (
     renewal_due,
 )
 from controller.kind import KindReconciler
+from controller.scope import awaited
 from crds.cloud_connection import GRANTED, CloudConnection
 from crds.grants import CODE_LIFETIME, Consent, Grant
 from crds.meta import Resource
 from crds.store import Store
+from crds.vps import Vps
 
 # A token that is refused as soon as it was given is tried again only so often, in seconds.
 REFUSED_RECHECK_SECONDS: Final = 600.0
@@ -47,6 +50,8 @@ class CloudConnectionReconciler(KindReconciler[CloudConnection]):
         _take_in(scope, await keeper.grant())
         await_asker(scope)
         if scope.object.spec.state == "Disconnected":
+            if users := await self._users(scope, keeper):
+                return await self._hold(scope, keeper, awaited(users))
             await self._give_up(keeper)
             _ended(scope, "Disconnected", "Disconnected", "the user gave the connection up")
             return Result()
@@ -58,16 +63,38 @@ class CloudConnectionReconciler(KindReconciler[CloudConnection]):
             self._without(scope)
             return Result()
         _connected(scope, grant)
-        due = renewal_due(grant, scope.uid.int)
-        return Result(requeue_after=max(1.0, (due - scope.now).total_seconds()))
+        return _until_renewal(scope, grant)
 
     async def remove(self, scope: GrantScope) -> Result | None:
-        """Revoke the grant and forget it."""
+        """Revoke the grant and forget it, once nothing is on the account that needs it."""
         keeper = Keeper(scope, self._tools)
         _take_in(scope, await keeper.grant())
         await_asker(scope)
+        if users := await self._users(scope, keeper):
+            result = await self._hold(scope, keeper, awaited(users))
+            scope.object.status.phase = "Deleting"
+            return result
         await self._give_up(keeper)
         return None
+
+    async def _users(self, scope: GrantScope, keeper: Keeper) -> Sequence[Mapping[str, Any]]:
+        """The rows that need the grant until they are gone; none when it may be dead already."""
+        intent, meta = scope.object.status.intent, scope.object.metadata
+        if await keeper.grant() is None or (intent is not None and intent.operation == "Revoke"):
+            return []
+        return await self.store.rows(Vps, namespace=meta.namespace, spec={"connection": meta.name})
+
+    async def _hold(self, scope: GrantScope, keeper: Keeper, message: str) -> Result:
+        """Keep the grant fresh for those that need it, and say who they are."""
+        grant = await keeper.grant()
+        if grant is not None:
+            _connected(scope, grant, held=message)
+            grant = await self._fresh(scope, keeper, grant)
+        if grant is None:
+            self._without(scope)
+            return Result(requeue_after=0)
+        _connected(scope, grant, held=message)
+        return _until_renewal(scope, grant)
 
     async def _begun(self, scope: GrantScope, keeper: Keeper) -> Grant | None:
         """The grant that there is; a consent that was brought back becomes one."""
@@ -171,16 +198,30 @@ def _doubted(scope: GrantScope) -> bool:
     return spec.verify_at is not None and status.verified_at < spec.verify_at
 
 
-def _connected(scope: GrantScope, grant: Grant) -> None:
-    """Say what there is; of another grant than the last one nothing is known yet."""
+def _until_renewal(scope: GrantScope, grant: Grant) -> Result:
+    due = renewal_due(grant, scope.uid.int)
+    return Result(requeue_after=max(1.0, (due - scope.now).total_seconds()))
+
+
+def _connected(scope: GrantScope, grant: Grant, *, held: str = "") -> None:
+    """Say what there is; of another grant than the last one nothing is known yet.
+
+    Args:
+        scope: The connection.
+        grant: Its tokens.
+        held: What keeps it from being given up as wished, in words.
+    """
     status = scope.object.status
     if status.granted_at != grant.granted_at:
         status.verified_at = status.team = None
     status.phase, status.ended_at = "Connected", None
     status.granted_at, status.refreshed_at = grant.granted_at, grant.given_at
     status.expires_at, status.scopes = grant.expires_at, list(grant.scopes)
-    for condition in (GRANTED, "Ready"):
-        scope.condition(condition, status=True, reason="Connected")
+    scope.condition(GRANTED, status=True, reason="Connected")
+    if held:
+        scope.condition("Ready", status=False, reason="InUse", message=held)
+    else:
+        scope.condition("Ready", status=True, reason="Connected")
 
 
 def _ended(scope: GrantScope, phase: str, reason: str, text: str) -> None:

@@ -289,7 +289,9 @@ class Collector:
         if not outside.complete:
             return
         now = self._store.clock.now()
-        unseen = await self._tombstones.standing() - {thing.uid for thing in outside.things}
+        # A droplet is looked for where its user is connected, by the collector of droplets.
+        standing = await self._tombstones.standing(without="Vps")
+        unseen = standing - {thing.uid for thing in outside.things}
         self._unseen = {uid: self._unseen.get(uid, now) for uid in unseen}
         gone = [uid for uid, since in self._unseen.items() if now >= since + GRACE]
         if gone:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from controller import providers
 from controller.engine import Blocked, ReconcileError, RetryLater
 from controller.providers import ProviderError
+from controller.providers.digitalocean import ActionFailed, AlreadyInState, UnknownKey
 
 # Seconds until a blocked object is looked at again although nothing changed.
 RECHECK_SECONDS = 600.0
@@ -41,6 +42,11 @@ MEANINGS: dict[type[ProviderError], Meaning] = {
     # Fly answers a new app's first calls oddly at times, so even a refusal is asked again.
     providers.InvalidRequest: Meaning("ProviderRefuses", after=RECHECK_SECONDS, blocked=True),
     providers.UnclassifiedConflict: Meaning("ProviderConflict", after=15),
+    ActionFailed: Meaning("ActionFailed", after=30),
+    # The look that comes next finds it so.
+    AlreadyInState: Meaning("AlreadyInState", after=2),
+    # A key that was added a moment ago is known a little later.
+    UnknownKey: Meaning("UnknownKey", after=10),
 }
 
 

@@ -39,6 +39,30 @@ def devenv_dependents(event: WatchEvent) -> Iterator[Target]:
         yield "Account", Key("Account", "", event.key.namespace)
 
 
+def vps_dependents(event: WatchEvent) -> Iterator[Target]:
+    """A connection is not given up, and an account not removed, before its droplets are gone."""
+    namespace = event.key.namespace
+    if event.type != "MODIFIED":
+        yield "Account", Key("Account", "", namespace)
+    names = {
+        (version or {}).get("spec", {}).get("connection")
+        for version in (event.object, event.previous)
+    }
+    if event.type != "MODIFIED" or event.spec_changed:
+        for name in sorted(filter(None, names)):
+            yield "CloudConnection", Key("CloudConnection", namespace, name)
+
+
+def connection_changed(event: WatchEvent) -> bool:
+    """Whether a connection can be used otherwise than before: begun, renewed, tried, or ended."""
+    now, before = (
+        {**version.get("status", {}), "state": version.get("spec", {}).get("state")}
+        for version in (event.object or {}, event.previous or {})
+    )
+    told = ("state", "phase", "grantedAt", "refreshedAt", "verifiedAt")
+    return event.type != "MODIFIED" or any(now.get(name) != before.get(name) for name in told)
+
+
 def machine_dependents(event: WatchEvent) -> Iterator[Target]:
     """A machine's health decides over its route."""
     for version in (event.object, event.previous):
@@ -59,6 +83,19 @@ def route_dependents(event: WatchEvent) -> Iterator[Target]:
         yield "Workspace", Key("Workspace", account, target["workspace"])
     if account and gone:
         yield "Account", Key("Account", "", account)
+
+
+def gateway_changed(event: WatchEvent) -> bool:
+    """Whether a Vps came, goes, or its gateway did or began anew: that is for all that is in it."""
+    now, before = _gist(event.object), _gist(event.previous)
+    return event.type != "MODIFIED" or now != before
+
+
+def _gist(version: dict[str, Any] | None) -> tuple[Any, Any]:
+    """What of a Vps concerns what is in it: its gateway, and whether it is to go."""
+    version = version or {}
+    gateway = version.get("status", {}).get("gateway")
+    return gateway, version.get("metadata", {}).get("deletionTimestamp")
 
 
 def _routes(event: WatchEvent, *parts: str) -> Iterator[Target]:

@@ -62,6 +62,7 @@ class DropletStatus(Observed):
         region: Where it is.
         size: What it was made as.
         image: What it was made of.
+        team: The team whose it is; elsewhere it cannot be looked for.
         created_at: When DigitalOcean accepted it.
         active_since: When it was first seen running after it was made or switched on.
         missing_since: Since when it has not been found.
@@ -73,6 +74,7 @@ class DropletStatus(Observed):
     region: str
     size: str
     image: str
+    team: str = ""
     created_at: datetime
     active_since: datetime | None = None
     missing_since: datetime | None = None
@@ -84,6 +86,7 @@ class VpsIntent(Observed):
     Attributes:
         operation: What is asked.
         since: When it was about to be asked.
+        droplet: Of which droplet it is asked; None of one that is yet to be made.
         action: DigitalOcean's number of the action that carries it out; None until it is known.
         accepted_at: When DigitalOcean accepted it; None while the outcome of asking is unknown.
         attempt: Which attempt in a row it is.
@@ -91,6 +94,7 @@ class VpsIntent(Observed):
 
     operation: VpsOperation
     since: datetime
+    droplet: int | None = None
     action: int | None = None
     accepted_at: datetime | None = None
     attempt: int = 1
@@ -123,6 +127,7 @@ class AgentStatus(Observed):
         version: What is installed.
         message: Why it is not.
         asked_at: When its installation was last asked for.
+        hello: The number of the gateway's hello after which it was.
     """
 
     name: str
@@ -130,6 +135,7 @@ class AgentStatus(Observed):
     version: str = ""
     message: str = ""
     asked_at: datetime | None = None
+    hello: int = 0
 
 
 class VpsCost(Observed):

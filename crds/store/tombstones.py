@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from crds.meta import Key
 from crds.store.database import Database
+
+_COLUMNS: Final = "uid, kind, namespace, name, reason, forced, details, at, gone_at"
 
 
 class Tombstone(NamedTuple):
@@ -55,27 +57,34 @@ class Tombstones:
     async def find(self, uids: Iterable[UUID]) -> dict[UUID, Tombstone]:
         """The tombstones of those that have one."""
         rows = await self._database.fetch(
-            "SELECT uid, kind, namespace, name, reason, forced, details, at, gone_at "
-            "FROM tombstones WHERE uid = ANY(%s)",
-            [*uids],
+            f"SELECT {_COLUMNS} FROM tombstones WHERE uid = ANY(%s)", [*uids]
         )
-        return {
-            row["uid"]: Tombstone(
-                row["uid"],
-                Key(row["kind"], row["namespace"], row["name"]),
-                row["reason"],
-                row["forced"],
-                row["details"],
-                row["at"],
-                row["gone_at"],
-            )
-            for row in rows
-        }
+        return {row["uid"]: _tombstone(row) for row in rows}
 
-    async def standing(self) -> set[UUID]:
-        """Those of which something may be left outside."""
-        rows = await self._database.fetch("SELECT uid FROM tombstones WHERE gone_at IS NULL")
+    async def standing(self, *, without: str = "") -> set[UUID]:
+        """Those of which something may be left outside.
+
+        Args:
+            without: A kind that somebody else looks after.
+        """
+        rows = await self._database.fetch(
+            "SELECT uid FROM tombstones WHERE gone_at IS NULL AND kind <> %s", without
+        )
         return {row["uid"] for row in rows}
+
+    async def standing_of(self, kind: str) -> list[Tombstone]:
+        """The same of one kind, with what is known of them."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM tombstones WHERE gone_at IS NULL AND kind = %s", kind
+        )
+        return [_tombstone(row) for row in rows]
+
+    async def namespaces_of(self, kind: str) -> set[str]:
+        """The namespaces in which rows of a kind have gone, as far as anybody remembers."""
+        rows = await self._database.fetch(
+            "SELECT DISTINCT namespace FROM tombstones WHERE kind = %s", kind
+        )
+        return {row["namespace"] for row in rows}
 
     async def note_gone(self, uids: Iterable[UUID], now: datetime) -> None:
         """Note that nothing is left of these."""
@@ -88,3 +97,9 @@ class Tombstones:
     async def expire(self, now: datetime, age: timedelta) -> int:
         """Forget those of which nothing has been left for longer than `age`; returns how many."""
         return await self._database.execute("DELETE FROM tombstones WHERE gone_at < %s", now - age)
+
+
+def _tombstone(row: Mapping[str, Any]) -> Tombstone:
+    key = Key(row["kind"], row["namespace"], row["name"])
+    rest = (row["reason"], row["forced"], row["details"], row["at"], row["gone_at"])
+    return Tombstone(row["uid"], key, *rest)

@@ -51,6 +51,7 @@ class Droplet(Model):
     created_at: datetime
     size: Text = Field("", validation_alias="size_slug")
     region: Text = Field("", validation_alias=AliasPath("region", "slug"))
+    image: Text = Field("", validation_alias=AliasPath("image", "slug"))
     tags: Texts = ()
     v4: Addresses = Field((), validation_alias=AliasPath("networks", "v4"))
     v6: Addresses = Field((), validation_alias=AliasPath("networks", "v6"))

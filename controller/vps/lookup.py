@@ -1,0 +1,25 @@
+"""Lookup: which droplets are a Vps' own."""
+
+from __future__ import annotations
+
+from controller.providers import NotFound
+from controller.providers.digitalocean import Droplet
+from controller.vps import names
+from controller.vps.tools import VpsScope
+
+
+async def ours(scope: VpsScope) -> list[Droplet]:
+    """The droplets that carry the Vps' tag, oldest first; each was read directly."""
+    tag = names.uid_tag(scope.uid)
+    listed = await scope.api.list_droplets(scope.access.connection, tag=tag, call=scope.call)
+    found = [await read(scope, each.id) for each in listed]
+    there = [each for each in found if each is not None and tag in each.tags]
+    return sorted(there, key=lambda each: (each.created_at, each.id))
+
+
+async def read(scope: VpsScope, droplet: int) -> Droplet | None:
+    """A droplet; None when it is gone, whatever a stale list shows."""
+    try:
+        return await scope.api.get_droplet(scope.access.connection, droplet, call=scope.call)
+    except NotFound:
+        return None
