@@ -28,6 +28,7 @@ BENCHES: Final = (
     "mass_event",
     "api",
     "edge",
+    "hub",
 )
 QUICK_SCALE: Final = 0.05
 
