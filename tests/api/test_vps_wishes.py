@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from api.context import Api
+from api.vps.admission import check_connected
 from crds.account import Account
 from crds.cloud_connection import DIGITALOCEAN, CloudConnection
 from crds.store import Store
@@ -105,8 +106,17 @@ async def test_many_at_once(coast: Coast) -> None:
     assert all("5 VPSs" in problem_of(each)["detail"] for each in refused)
 
 
-async def test_many_at_once_in_two_processes(database_url: str) -> None:
-    """Two processes of the API do not give the last place away twice."""
+async def test_many_at_once_in_two_processes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of the API do not give the last place away twice, nor a name."""
+
+    async def slowly(store: Store, account: str) -> None:
+        # Between counting and making, the other process has time for both.
+        for _ in range(20):
+            await check_connected(store, account)
+
+    monkeypatch.setattr("api.vps.wishes.check_connected", slowly)
     async with serving(database_url) as one, serving(database_url) as two:
         coast, beside = Coast(one), Coast(two)
         await coast.account()
