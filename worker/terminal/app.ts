@@ -30,7 +30,7 @@ export class App {
   readonly clock = clock;
   readonly api = new Api(
     (path, init) => fetch(path, init),
-    (signedIn) => this.#entered(signedIn),
+    (signedIn) => this.entered(signedIn),
   );
 
   readonly #trouble = h("p", {
@@ -76,6 +76,12 @@ export class App {
     this.path.replaceChildren(h("ol", {}, ...steps));
   }
 
+  /** Something was answered for somebody who is signed in, or refused to somebody who is not. */
+  entered(signedIn: boolean): void {
+    show(this.#entrance, !signedIn);
+    show(this.#content, signedIn);
+  }
+
   /** Looks again and again, and says when that fails. */
   poll(look: () => Promise<Pace>): Poller {
     const poller = new Poller(async () => {
@@ -115,11 +121,6 @@ export class App {
   #tell(text: string): void {
     setText(this.#trouble, text);
     show(this.#trouble, text !== "");
-  }
-
-  #entered(signedIn: boolean): void {
-    show(this.#entrance, !signedIn);
-    show(this.#content, signedIn);
   }
 
   /** Links within the page need no loading of it. */

@@ -118,6 +118,8 @@ export class SessionPage implements Page {
   #draw(): void {
     const { state, text } = this.#attachment.told;
     this.element.dataset.state = state;
+    // The hub lets nobody in who is not; and while all is well, nothing else is asked for.
+    if (state === "live") this.app.entered(true);
     this.#terminal.enabled = this.#attachment.canType;
     setText(this.#status, text);
     const waits =
