@@ -80,7 +80,8 @@ def check_origin(request: Request) -> None:
     """
     origin = request.headers.get("origin")
     if origin is not None:
-        own = (request.headers.get("host"), urlsplit(api_of(request).settings.front_url).netloc)
+        front = urlsplit(api_of(request).settings.front_url).netloc
+        own = (request.headers.get("host"), front, f"www.{front}")
         same = urlsplit(origin).netloc in own
     else:
         same = request.headers.get("sec-fetch-site") == "same-origin"
