@@ -1,5 +1,5 @@
 import type { Connection, Key, Session, Vps } from "./model.ts";
-import { readProblem, unreachable } from "./problem.ts";
+import { Problem, readProblem, unreachable } from "./problem.ts";
 
 export interface Init {
   method: string;
@@ -22,6 +22,9 @@ export type Fetch = (
 
 /** The API, with the browser's session: no token ever comes here. */
 export class Api {
+  /** The keys of wishes of which it is not known what became of them. */
+  readonly #wishes = new Map<string, string>();
+
   /** `entered` is told of every answer whether it was for somebody who is signed in. */
   constructor(
     private readonly fetch: Fetch,
@@ -37,7 +40,7 @@ export class Api {
   }
 
   create(wish: Record<string, unknown>): Promise<Vps> {
-    return this.#ask("POST", "/vps", wish);
+    return this.#wish("/vps", wish);
   }
 
   remove(vps: string): Promise<Vps> {
@@ -53,7 +56,7 @@ export class Api {
   }
 
   open(vps: string, wish: Record<string, unknown>): Promise<Session> {
-    return this.#ask("POST", path(vps, "sessions"), wish);
+    return this.#wish(path(vps, "sessions"), wish);
   }
 
   async end(vps: string, session: string): Promise<void> {
@@ -65,7 +68,7 @@ export class Api {
   }
 
   addKey(vps: string, wish: Record<string, unknown>): Promise<Key> {
-    return this.#ask("POST", path(vps, "keys"), wish);
+    return this.#wish(path(vps, "keys"), wish);
   }
 
   async removeKey(vps: string, key: string): Promise<void> {
@@ -80,11 +83,36 @@ export class Api {
     return this.#ask("POST", "/auth/do/disconnect");
   }
 
+  /**
+   * Has something made. An answer can be lost, and a droplet costs money:
+   * the same wish carries the same key until there is one.
+   */
+  async #wish<T>(address: string, wish: Record<string, unknown>): Promise<T> {
+    const body = JSON.stringify(wish);
+    const which = `${address} ${body}`;
+    const key = this.#wishes.get(which) ?? randomKey();
+    this.#wishes.set(which, key);
+    try {
+      const headers = { "content-type": "application/json", "idempotency-key": key };
+      const made = await this.#ask<T>("POST", address, headers, body);
+      this.#wishes.delete(which);
+      return made;
+    } catch (error) {
+      const unknown = error instanceof Problem && (error.status === 0 || error.status >= 500);
+      if (!unknown) this.#wishes.delete(which);
+      throw error;
+    }
+  }
+
   /** @throws Problem the API refuses, or nobody answers. */
-  async #ask<T>(method: string, address: string, body?: Record<string, unknown>): Promise<T> {
-    const headers: Record<string, string> = { accept: "application/json" };
-    if (body !== undefined) headers["content-type"] = "application/json";
-    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+  async #ask<T>(
+    method: string,
+    address: string,
+    more: Record<string, string> = {},
+    body?: string,
+  ): Promise<T> {
+    const headers = { accept: "application/json", ...more };
+    const sent = body === undefined ? {} : { body };
     const init: Init = { method, headers, credentials: "same-origin", redirect: "error", ...sent };
     let status: number;
     let text: string;
@@ -109,4 +137,10 @@ export class Api {
 
 function path(...parts: string[]): string {
   return `/vps/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+// Not `randomUUID`, which browsers have behind https only.
+function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -2,7 +2,7 @@ import type { App } from "./app.ts";
 import { badge, h, Keyed, type Part, setBadge, setText, show, timeWords } from "./dom.ts";
 import { Alert, action, field, form, input, select } from "./forms.ts";
 import type { Key } from "./model.ts";
-import { expiryOf, keyWords, LIFETIMES } from "./words.ts";
+import { expiryOf, keyWords, LIFETIMES, SUPPORT_LIFETIMES } from "./words.ts";
 
 /** The SSH keys that a VPS lets in. */
 export class KeysPanel implements Part<Key[]> {
@@ -52,14 +52,15 @@ export class KeysPanel implements Part<Key[]> {
         { value: "support", text: "Support's" },
       ]),
     );
-    const expires = field("expires_at", "Expires", select(LIFETIMES));
-    type.control.addEventListener("change", () => limit(type.control, expires.control));
+    const lifetimes = select(LIFETIMES);
+    const expires = field("expires_at", "Expires", lifetimes);
+    type.control.addEventListener("change", () => limit(type.control, lifetimes));
     const send = async () => {
       const wish = {
         public_key: area.value.trim(),
         type: type.control.value,
         label: label.control.value.trim() || undefined,
-        expires_at: expiryOf(expires.control.value, Date.now()),
+        expires_at: expiryOf(lifetimes.value, Date.now()),
       };
       await this.app.api.addKey(this.vps, wish);
       area.value = "";
@@ -71,11 +72,13 @@ export class KeysPanel implements Part<Key[]> {
   }
 }
 
-/** A key of support has to end. */
-function limit({ value }: { value: string }, expires: { value: string } & Element): void {
-  const never = expires.querySelector<HTMLOptionElement>("option[value=never]");
-  if (never !== null) never.disabled = value === "support";
-  if (value === "support" && expires.value === "never") expires.value = "1d";
+/** A key of support has to end soon. */
+function limit({ value }: { value: string }, expires: HTMLSelectElement): void {
+  const support = value === "support";
+  for (const option of expires.options) {
+    option.disabled = support && !SUPPORT_LIFETIMES.includes(option.value);
+  }
+  if (expires.selectedOptions[0]?.disabled) expires.value = SUPPORT_LIFETIMES.at(-1) ?? "";
 }
 
 class KeyRow implements Part<Key> {

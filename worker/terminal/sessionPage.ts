@@ -122,8 +122,7 @@ export class SessionPage implements Page {
     if (state === "live") this.app.entered(true);
     this.#terminal.enabled = this.#attachment.canType;
     setText(this.#status, text);
-    const waits =
-      state === "waiting" && this.#session !== null ? sessionWords(this.#session).about : "";
+    const waits = state === "waiting" ? (this.#session?.message ?? "") : "";
     setText(this.#notice, this.#attachment.notice || waits);
     show(this.#notice, this.#notice.textContent !== "");
     show(this.#retry, state === "lost");

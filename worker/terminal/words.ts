@@ -129,8 +129,7 @@ export interface SessionWords extends Words {
 export function sessionWords(session: Session): SessionWords {
   const words = wordsOf(OF_SESSION, session.status);
   const open = session.status !== "ended" && session.status !== "failed";
-  const code = session.exit_code === null ? "" : `exit code ${session.exit_code}`;
-  const about = [session.agent_type, session.workdir, code, session.message].filter(Boolean);
+  const about = [session.agent_type, session.workdir, session.message].filter(Boolean);
   return { ...words, busy: words.tone === "busy", about: about.join(" · "), open };
 }
 
@@ -175,10 +174,14 @@ export function connectionWords({ state, team, message }: Connection): Connectio
 export const LIFETIMES: ReadonlyArray<{ value: string; text: string; seconds: number | null }> = [
   { value: "never", text: "Never", seconds: null },
   { value: "1h", text: "In an hour", seconds: 3_600 },
+  { value: "8h", text: "In 8 hours", seconds: 28_800 },
   { value: "1d", text: "In a day", seconds: 86_400 },
   { value: "7d", text: "In a week", seconds: 604_800 },
   { value: "30d", text: "In 30 days", seconds: 2_592_000 },
 ];
+
+/** Support's keys end within 24 hours by the API's clock, which is not ours. */
+export const SUPPORT_LIFETIMES = ["1h", "8h"];
 
 /** When something ends that begins now (ms since the epoch); null: never. */
 export function expiryOf(lifetime: string, now: number): string | null {

@@ -124,7 +124,7 @@ test("a session can be attached to while it is not over", () => {
 
   expect(words.map(({ open }) => open)).toEqual([true, true, true, false, false]);
   expect(words.map(({ busy }) => busy)).toEqual([true, true, false, false, false]);
-  expect(sessionWords({ ...SESSION, exit_code: 3 }).about).toBe("shell · /root · exit code 3");
+  expect(sessionWords({ ...SESSION, message: "It runs." }).about).toBe("shell · /root · It runs.");
 });
 
 test("an end says its exit code, when there is one", () => {
@@ -239,6 +239,27 @@ describe("the API", () => {
     await new Api(fetch, () => undefined).end("a/b", "..%");
 
     expect(asked.map(([path]) => path)).toEqual(["/vps/a%2Fb/sessions/..%25"]);
+  });
+
+  test("is asked again with the same key until it is known what became of a wish", async () => {
+    const { asked, fetch } = answering(202, "{}");
+    const answers = [503, 0, 202, 202];
+    const failing: Fetch = async (path, init) => {
+      const status = answers[asked.length] ?? 202;
+      const response = await fetch(path, init);
+      if (status === 0) throw new TypeError("failed");
+      return status === 202 ? response : new Response("{}", { status });
+    };
+    const api = new Api(failing, () => undefined);
+    for (let tries = 0; tries < 4; tries += 1) {
+      await api.create({ region: "ams3" }).catch(() => undefined);
+    }
+    await api.create({ region: "fra1" });
+    const keys = asked.map(([, { headers }]) => headers["idempotency-key"] ?? "");
+
+    expect(new Set(keys.slice(0, 3)).size).toBe(1);
+    expect(new Set(keys.slice(2)).size).toBe(3);
+    expect(keys.every((key) => /^[0-9a-f]{32}$/.test(key))).toBe(true);
   });
 
   test.each([
