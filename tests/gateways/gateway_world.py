@@ -1,11 +1,12 @@
 """A world of gateways: rows, the reconcilers of what is in a Vps, and a hub in memory.
 
-The droplets' life is not here: a Vps only notes what its gateway reports.
+The droplets' life is not here: a Vps only does what it does beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,8 +26,10 @@ from controller.engine import (
     Manager,
     Priority,
     Reconciler,
+    Request,
     Result,
     Router,
+    Runnable,
     WatchSource,
     WorkQueue,
 )
@@ -35,18 +38,24 @@ from controller.gateways.session import SessionReconciler
 from controller.gateways.watch import Dependents, GatewayWatch
 from controller.kind import KindReconciler
 from controller.scope import Scope
+from controller.vps.gateway import hear
+from controller.vps.observer import DropletObserver
+from controller.vps.tidy import tidy
+from controller.vps.tools import Gateways, VpsScope, VpsTools
 from crds.authorized_key import AuthorizedKey, AuthorizedKeySpec
 from crds.errors import ConflictError
 from crds.gateway_hub import GatewayHub
 from crds.meta import Key, ObjectMeta, Resource
+from crds.secrets import Cipher, Secrets
 from crds.session import Session, SessionSpec
 from crds.store import LocalDoorbell, Store
 from crds.store.database import Database, make_pool
-from crds.store.observations import CONNECTION, HELLO
 from crds.vps import Vps, VpsSpec
 from deploy.local.simulators.gateways import (
     EDGE_TOKEN,
     HUB_HOST,
+    RELEASE,
+    TOKENS,
     Hub,
     SimulatedGateway,
     into_store,
@@ -67,19 +76,23 @@ POLL_SECONDS: Final = 60.0
 
 
 class NotingVps(KindReconciler[Vps]):
-    """Notes whether a Vps' gateway is connected, and has what is in it go first."""
+    """What a Vps does beside its droplet: hears its gateway, tidies, and has what is in it go."""
 
     kind: ClassVar[type[Resource]] = Vps
 
-    async def converge(self, scope: Scope[Vps]) -> Result:
-        """Note it."""
-        known = await self.store.observations.of(scope.uid, CONNECTION, HELLO)
-        connection, hello = known.get(CONNECTION), known.get(HELLO)
-        gateway = scope.object.status.gateway
-        gateway.connected = connection is not None and connection.kind == "connected"
-        gateway.hello = 0 if hello is None else hello.sequence
-        gateway.connected = gateway.connected and hello is not None
-        return Result()
+    def __init__(self, store: Store, recorder: EventRecorder, tools: VpsTools) -> None:
+        super().__init__(store, recorder)
+        self._tools = tools
+
+    def scope(self, resource: Vps, request: Request) -> VpsScope:
+        """As the steps want it."""
+        return VpsScope(self.store, self.recorder, resource, request)
+
+    async def converge(self, scope: VpsScope) -> Result:  # type: ignore[override]  # `scope` above makes it one
+        """Hear and tidy."""
+        await hear(scope)
+        await tidy(scope, self._tools)
+        return Result(requeue_after=scope.soonest)
 
     async def remove(self, scope: Scope[Vps]) -> Result | None:
         """Have its sessions and keys go, then forget it."""
@@ -103,11 +116,13 @@ class Roads(httpx.AsyncBaseTransport):
     Attributes:
         blocked: Whether nothing gets through.
         crash: The type of a command at which the process dies, and whether that was sent.
+        crashes: How often it died so.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport, die: Callable[[], None]) -> None:
         self.blocked = False
         self.crash: tuple[str, bool] | None = None
+        self.crashes = 0
         self._inner = inner
         self._die = die
 
@@ -120,6 +135,7 @@ class Roads(httpx.AsyncBaseTransport):
         sent = self.crash is not None and self.crash[1]
         if struck:
             self.crash = None
+            self.crashes += 1
         if not struck or sent:
             answer = await self._inner.handle_async_request(request)
         if struck:
@@ -185,7 +201,7 @@ class World:
         recorder = EventRecorder(self.store.events, self.store.clock)
         hub = GatewayHub(self.roads, base_url=f"https://{HUB_HOST}", token=SecretStr(self.token))
         controllers = [
-            self._controller("Vps", NotingVps(self.store, recorder)),
+            self._controller("Vps", NotingVps(self.store, recorder, self._tools(hub))),
             self._controller("Session", SessionReconciler(self.store, recorder, hub)),
             self._controller("AuthorizedKey", AuthorizedKeyReconciler(self.store, recorder, hub)),
         ]
@@ -199,8 +215,27 @@ class World:
         for controller in controllers:
             self._watch.feed(controller.name, controller.name)
         self._watch.map("Vps", dependents.note, predicate=mapping.gateway_changed)
-        runnables = [recorder, GatewayWatch(self.store, wake), dependents]
+        runnables: list[Runnable] = [recorder, GatewayWatch(self.store, wake), dependents]
         await Manager(controllers=controllers, watch=self._watch, runnables=runnables).run()
+
+    def _tools(self, hub: GatewayHub) -> VpsTools:
+        """What a Vps has without a provider."""
+        secrets = Secrets(self.store, Cipher.from_keys(base64.b64encode(bytes(32)).decode()))
+        return VpsTools(
+            digitalocean=None,
+            observer=DropletObserver(
+                None,
+                self.store,
+                secrets,
+                installation="sim",
+                owns=lambda _: True,
+                wake=lambda _: None,
+            ),
+            secrets=secrets,
+            gateways=Gateways(hub=hub, tokens=TOKENS, release=RELEASE),
+            installation="sim",
+            random=_random().randbytes,
+        )
 
     def _controller(self, name: str, reconciler: Reconciler) -> Controller:
         queue = WorkQueue(rng=_random())
@@ -282,9 +317,7 @@ class World:
             assert running_loop().time() < deadline, f"{what}: {await self.describe()}"
             await asyncio.sleep(0.5)
 
-    async def until_phase(
-        self, kind: type[Resource], name: str, phase: str, within: float = 600.0
-    ) -> None:
+    async def until_phase(self, kind: type[Resource], name: str, phase: str) -> None:
         """Let time pass until a row says so of the present wish, and nothing is in its way."""
 
         async def holds() -> bool:
@@ -292,7 +325,7 @@ class World:
             current = found.status.observed_generation == found.metadata.generation
             return current and found.status.phase == phase and found.status.retry is None
 
-        await self.until(holds, f"{name} is {phase}", within)
+        await self.until(holds, f"{name} is {phase}")
 
     async def until_gone(self, kind: type[Resource], name: str) -> None:
         """Let time pass until a row is gone."""

@@ -6,23 +6,13 @@ import asyncio
 
 import pytest
 
-from crds.meta import ObjectMeta, OwnerReference
-from crds.session import Session, SessionSpec
+from crds.session import Session
 from crds.store.observations import session_subject
 from crds.vps import Vps
 from deploy.local.simulators.gateways.gateway import Fate
 from tests.gateways.conftest import Play
+from tests.gateways.gateway_steps import RUNNING, running
 from tests.gateways.gateway_world import USER, VPS, World
-
-RUNNING = ("Running", "Running")
-
-
-async def running(here: World, **spec: object) -> Session:
-    """A session that runs."""
-    await here.make_vps()
-    await here.make_session(**spec)
-    await here.until_phase(Session, "s", "Running")
-    return await here.session()
 
 
 def test_a_session_begins_as_it_is_wished(play_scene: Play) -> None:
@@ -183,54 +173,6 @@ def test_what_is_lost_is_begun_anew(play_scene: Play) -> None:
     play_scene(scene)
 
 
-def test_what_is_lost_at_once_is_not_begun_for_ever(play_scene: Play) -> None:
-    """It fails, until its gateway comes back."""
-
-    async def scene(here: World) -> None:
-        session = await running(here)
-        here.gateway.lose(session.uid)
-        await here.until_phase(Session, "s", "Failed")
-        problem = (await here.session()).status.problem
-        rests = await here.rests()
-        await here.gateway.restart()
-        await here.until_phase(Session, "s", "Running")
-
-        assert problem is not None
-        assert ("lost", True) == (problem.code, rests)
-
-    play_scene(scene)
-
-
-@pytest.mark.parametrize("again", ["edit", "hello"])
-@pytest.mark.parametrize("told", ["refused", "error"])
-def test_what_goes_wrong_is_shown_and_tried_again(play_scene: Play, told: str, again: str) -> None:
-    """When its row is edited or its gateway comes back; not before."""
-
-    async def scene(here: World) -> None:
-        await here.make_vps()
-        if told == "refused":
-            here.gateway.faults.refusing["session.create"] = "no-space"
-        else:
-            here.gateway.faults.failing_sessions = "no-space"
-        await here.make_session()
-        await here.until_phase(Session, "s", "Failed")
-        problem = (await here.session()).status.problem
-        rests = await here.rests()
-        here.gateway.faults.refusing.clear()
-        here.gateway.faults.failing_sessions = None
-        if again == "edit":
-            await here.edit(Session, "s", title="Again")
-        else:
-            await here.gateway.restart()
-        await here.until_phase(Session, "s", "Running")
-
-        assert problem is not None
-        assert ("no-space", True) == (problem.code, rests)
-        assert (await here.session()).status.problem is None
-
-    play_scene(scene)
-
-
 def test_another_title_needs_no_command(play_scene: Play) -> None:
     """A session that runs is left as it is."""
 
@@ -240,7 +182,7 @@ def test_another_title_needs_no_command(play_scene: Play) -> None:
         await here.until_phase(Session, "s", "Running")
         await asyncio.sleep(5)
 
-        assert 1 == len(here.hub.sent)
+        assert 1 == len(here.hub.of_type("session.create"))
 
     play_scene(scene)
 
@@ -313,16 +255,20 @@ def test_what_was_never_asked_for_goes_without_a_word(play_scene: Play) -> None:
 
 @pytest.mark.parametrize("away_for", [5.0, 60.0])
 def test_a_gateway_that_is_away_does_not_hold_it_up(play_scene: Play, away_for: float) -> None:
-    """In the grace or behind it, the row goes at once; the session with the next hello (tidy)."""
+    """In the grace or behind it, the row goes at once; the session with the next hello."""
 
     async def scene(here: World) -> None:
-        await running(here)
+        session = await running(here)
         here.gateway.unplug()
         await asyncio.sleep(away_for)
         await here.delete(Session, "s")
         await asyncio.sleep(2)
+        gone, left = await here.is_gone(Session, "s"), here.gateway.shell(session.uid)
+        here.gateway.plug()
+        await asyncio.sleep(60)
 
-        assert await here.is_gone(Session, "s")
+        assert (True, True) == (gone, left is not None)
+        assert {} == here.gateway.machine.sessions
 
     play_scene(scene)
 
@@ -337,180 +283,6 @@ def test_it_goes_with_its_vps(play_scene: Play) -> None:
 
         assert await here.is_gone(Session, "s")
         assert [] == here.hub.of_type("session.end")
-
-    play_scene(scene)
-
-
-def test_a_lost_answer_is_asked_for_again(play_scene: Play) -> None:
-    """With the same id, so that it is begun once."""
-
-    async def scene(here: World) -> None:
-        await here.make_vps()
-        here.gateway.faults.lost_answers = 1
-        await here.make_session()
-        await here.until_phase(Session, "s", "Running")
-        ids = {each["id"] for each in here.hub.of_type("session.create")}
-
-        assert (1, 0) == (len(ids), (await here.session()).status.starts)
-
-    play_scene(scene)
-
-
-def test_a_deaf_gateway_is_told_again_and_again(play_scene: Play) -> None:
-    """The row says that nobody knows; once it hears, the session runs."""
-
-    async def scene(here: World) -> None:
-        await here.make_vps()
-        here.gateway.faults.deaf = True
-        await here.make_session()
-        await asyncio.sleep(60)
-        retry = (await here.session()).status.retry
-        here.gateway.faults.deaf = False
-        await here.until_phase(Session, "s", "Running")
-
-        assert retry is not None
-        assert ("Retry", "CommandUnknown") == (retry.kind, retry.reason)
-
-    play_scene(scene)
-
-
-@pytest.mark.parametrize("sent", [False, True])
-def test_a_crash_at_the_command_begins_it_once(play_scene: Play, *, sent: bool) -> None:
-    """Before it was sent or after it was done: that it was asked for is on record."""
-
-    async def scene(here: World) -> None:
-        await here.make_vps()
-        here.roads.crash = ("session.create", sent)
-        await here.make_session()
-        await here.until_phase(Session, "s", "Running")
-
-        assert here.roads.crash is None
-        assert (1, 0) == (len(here.gateway.machine.sessions), (await here.session()).status.starts)
-
-    play_scene(scene)
-
-
-def test_a_crash_at_its_end_ends_it_once(play_scene: Play) -> None:
-    """The row goes with the next try."""
-
-    async def scene(here: World) -> None:
-        await running(here)
-        here.roads.crash = ("session.end", True)
-        await here.delete(Session, "s")
-        await here.until_gone(Session, "s")
-
-        assert (None, {}) == (here.roads.crash, here.gateway.machine.sessions)
-
-    play_scene(scene)
-
-
-def test_a_crash_does_not_count_as_a_loss(play_scene: Play) -> None:
-    """A session that is begun anew is counted once, whoever dies over it."""
-
-    async def scene(here: World) -> None:
-        await running(here)
-        await asyncio.sleep(60)
-        here.roads.crash = ("session.create", True)
-        await here.gateway.restart("forgotten")
-        await asyncio.sleep(30)
-
-        assert here.roads.crash is None
-        assert RUNNING == await here.phase(Session, "s")
-        assert 1 == (await here.session()).status.starts
-
-    play_scene(scene)
-
-
-def test_a_hub_that_cannot_be_reached_is_waited_for(play_scene: Play) -> None:
-    """Nobody knows whether a gateway behind it is away, so an end waits, too."""
-
-    async def scene(here: World) -> None:
-        await running(here)
-        here.roads.blocked = True
-        await here.make_session("t")
-        await here.delete(Session, "s")
-        await asyncio.sleep(60)
-        reasons = [
-            (await here.session(name)).status.retry.reason  # type: ignore[union-attr]  # or it fails
-            for name in ("s", "t")
-        ]
-        here.roads.blocked = False
-        await here.until_gone(Session, "s")
-        await here.until_phase(Session, "t", "Running")
-
-        assert ["HubUnreachable"] * 2 == reasons
-
-    play_scene(scene)
-
-
-def test_a_hub_that_does_not_know_us_is_the_operators_trouble(play_scene: Play) -> None:
-    """The session has done nothing wrong: it is blocked, and begins when the hub takes us."""
-
-    async def scene(here: World) -> None:
-        await here.make_vps()
-        here.hub.token = "another"
-        await here.make_session()
-        await asyncio.sleep(5)
-        retry = (await here.session()).status.retry
-        here.hub.token = here.token
-        await here.until_phase(Session, "s", "Running")
-
-        assert retry is not None
-        assert ("Blocked", "HubRefusesToken") == (retry.kind, retry.reason)
-
-    play_scene(scene)
-
-
-def test_nobody_reaches_anothers_gateway(play_scene: Play) -> None:
-    """A reference that names another account's Vps opens nothing, to begin or to end."""
-
-    async def scene(here: World) -> None:
-        vps = await here.make_vps()
-        tie = OwnerReference(kind="Vps", name=VPS, uid=vps.uid)
-        meta = ObjectMeta(name="s", namespace="another", owner_references=[tie])
-        made = await here.store.create(
-            Session(metadata=meta, spec=SessionSpec(vps=VPS), status={"hello": 1})
-        )
-        await asyncio.sleep(5)
-        await here.store.delete(Session, "s", "another", uid=made.uid)
-        await asyncio.sleep(5)
-
-        assert await here.store.find(Session, "s", "another") is None
-        assert [] == here.hub.sent
-
-    play_scene(scene)
-
-
-def test_a_row_that_was_broken_ends_its_session_all_the_same(play_scene: Play) -> None:
-    """An edit by plain SQL hides the Vps' name, not where the session is."""
-
-    async def scene(here: World) -> None:
-        await running(here)
-        await here.store.database.execute(
-            "UPDATE objects SET spec = spec - 'vps' WHERE kind = 'Session'"
-        )
-        await here.delete(Session, "s")
-        await here.until_gone(Session, "s")
-
-        assert {} == here.gateway.machine.sessions
-
-    play_scene(scene)
-
-
-def test_many_sessions_are_many(play_scene: Play) -> None:
-    """Each is begun once, and all of them anew when their gateway forgot them."""
-
-    async def scene(here: World) -> None:
-        await here.make_vps()
-        for number in range(20):
-            await here.make_session(f"s{number}")
-        await asyncio.sleep(15)
-        begun = len(here.gateway.machine.sessions)
-        await here.gateway.restart("forgotten")
-        await asyncio.sleep(20)
-
-        assert (20, 20) == (begun, len(here.gateway.machine.sessions))
-        assert 40 == len(here.hub.of_type("session.create"))
 
     play_scene(scene)
 
