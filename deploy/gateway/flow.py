@@ -6,10 +6,12 @@ from uuid import UUID
 
 from deploy.gateway.frames import MOST_OUTPUT
 
-WINDOW: Final = 192 * 1024
+MOST: Final = 192 * 1024
 """Bytes that may be sent beyond the last ack (docs/protocols.md, "The gateway")."""
 HELD: Final = 64 * 1024
 """Bytes that wait for an ack; what is more is left out, the oldest first."""
+WINDOW: Final = MOST - HELD
+"""Bytes that are sent beyond the last ack, as long as nothing has to go before something else."""
 
 
 class Flow:
@@ -62,7 +64,7 @@ class Flow:
         if not self._open:
             return
         self._held += output
-        if len(self._held) > HELD + self._room():
+        if len(self._held) > HELD + max(0, self._room()):
             del self._held[: len(self._held) - HELD]
 
     def skip(self) -> None:
@@ -70,9 +72,14 @@ class Flow:
         self.feed(b"\0")
         self._held.clear()
 
-    def take(self) -> tuple[int, bytes] | None:
-        """Return what can be sent next, and its sequence; None: nothing now."""
-        size = min(len(self._held), MOST_OUTPUT, self._room())
+    def take(self, *, all_: bool = False) -> tuple[int, bytes] | None:
+        """Return what can be sent next, and its sequence; None: nothing now.
+
+        Args:
+            all_: Whether what waits for an ack goes too, because there is no later for it.
+        """
+        room = MOST - self._outstanding if all_ else self._room()
+        size = min(len(self._held), MOST_OUTPUT, room)
         if size <= 0:
             return None
         sequence = self.sequence - len(self._held)

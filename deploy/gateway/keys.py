@@ -5,6 +5,7 @@ import base64
 import binascii
 import hashlib
 import logging
+import re
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ _LOOK_SECONDS: Final = 60.0  # the wall's clock can be set while we sleep
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _PERMISSIONS: Final = 0o777
+_ENDED: Final = re.compile(r"[^\n]*\n|[^\n]+")  # str.splitlines knows other ends, sshd does not
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +133,8 @@ class Keys:
 
     def _write(self, lines: list[str]) -> None:
         path = self._paths.find(self._path)
-        text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+        raw = path.read_bytes() if path.exists() else b""
+        text = raw.decode(errors="surrogateescape")
         wanted = replaced(text, lines)
         if wanted == text:
             return
@@ -172,7 +175,7 @@ def replaced(text: str, lines: list[str]) -> str:
         lines: What the block shall hold; without any there is no block.
     """
     kept, ours = [], False
-    for line in text.splitlines(keepends=True):
+    for line in _ENDED.findall(text):
         if line.rstrip("\r\n") == BEGIN:
             ours = True
         if not ours:

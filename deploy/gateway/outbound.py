@@ -67,15 +67,12 @@ class Outbound:
             self._waiting.add(flow)
             self._put(flow)
 
-    def recall(self, flow: Flow) -> None:
-        """Give up a flow's turn: what it has is to go behind whatever is said next."""
+    def flush(self, flow: Flow) -> None:
+        """Let what a flow has go before whatever is said next, and what it gets then behind it."""
         if flow in self._waiting:
             self._waiting.discard(flow)
             self._queue.remove(flow)
-
-    def flush(self, flow: Flow) -> None:
-        """Let what a flow can send go before whatever is said next."""
-        while self._open and (taken := flow.take()) is not None:
+        while self._open and (taken := flow.take(all_=True)) is not None:
             self._put(_Item(frame(flow.session, *taken)))
 
     async def drain(self, send: Send) -> None:

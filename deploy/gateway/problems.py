@@ -9,6 +9,7 @@ MOST_MESSAGE: Final = 1000
 _CODES: Final = {
     errno.ENOENT: ("not-found", "There is no such file or folder."),
     errno.ENOTDIR: ("not-a-folder", "Something on the way is not a folder."),
+    errno.EEXIST: ("not-a-folder", "Something on the way is not a folder."),
     errno.EISDIR: ("is-a-folder", "It is a folder."),
     errno.EACCES: ("denied", "The gateway may not do that."),
     errno.EPERM: ("denied", "The gateway may not do that."),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyte
 import pytest
 
+from deploy.gateway.flow import WINDOW
 from deploy.gateway.sessions import processes
 from tests.gateway.conftest import Run
 from tests.gateway.gateway_hub import TOKEN, Hub
@@ -148,7 +149,7 @@ async def test_the_size_changes(hub: Hub, run: Run, multiplexer: str) -> None:
 async def test_a_flood_is_left_out_and_the_program_goes_on(
     hub: Hub, run: Run, root: Path, multiplexer: str
 ) -> None:
-    """Nobody acks: 192 KiB are sent, the program ends, and the next ack shows the gap."""
+    """Nobody acks: a window is sent, the program ends, and the next ack shows the gap."""
     await run(multiplexer)
     session = _uid()
     await hub.create(session)
@@ -157,7 +158,7 @@ async def test_a_flood_is_left_out_and_the_program_goes_on(
     async with asyncio.timeout(20):
         while not finished.exists():  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.02)
-    await hub.until(lambda: len(hub.output(session)) >= 192 * 1024)
+    await hub.until(lambda: len(hub.output(session)) >= WINDOW)
     sent = len(hub.output(session))
     _, sequence, data = hub.frames[-1]
     await hub.ack(session, sequence + len(data))
@@ -166,7 +167,7 @@ async def test_a_flood_is_left_out_and_the_program_goes_on(
     while "200000" not in shown:  # what the terminal has not read yet
         shown = _screen((await hub.snapshot(session))["data"], 80, 24)
 
-    assert 192 * 1024 == sent
+    assert WINDOW == sent
 
 
 async def test_an_unknown_agent_is_refused(hub: Hub, run: Run) -> None:

@@ -76,7 +76,7 @@ def test_the_settings_of_the_gateway_are_found() -> None:
 
 @pytest.mark.slow
 async def test_a_droplet_s_life(hub: Hub, tmp_path: Path) -> None:
-    """It boots with a gateway, keeps its disk while it is off, and leaves nothing; slow: processes."""
+    """Its disk is kept while it is off, and nothing is left of it; slow: starts processes."""
     cloud = DigitalOceanCloud(timings=DropletTimings.instant())
     team = cloud.team_of()
     session = str(uuid.uuid4())

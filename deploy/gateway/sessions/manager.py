@@ -124,7 +124,8 @@ class Sessions:
             raise RefusedError("no-such-session", "There is no such session.")
 
         def told(picture: Picture) -> None:
-            self._outbound.recall(session.flow)
+            # Who watches already gets no snapshot, and needs what this one shows.
+            self._outbound.flush(session.flow)
             self._outbound.say(
                 {
                     "type": "session.snapshot",
