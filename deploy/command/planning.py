@@ -52,6 +52,7 @@ def plan(
     Fields that a wish does not name stay as they are; null removes one.
     Costs are those of machines that are always on;
     for dev environments that stop by themselves also those of 240 working hours.
+    Droplets are on their users' own bills, and are left out.
     Ends with 4 when a wish would not come true.
     """
     with framed(), _interruptible():

@@ -125,7 +125,7 @@ LABELS: Final[Mapping[str | tuple[str, str], Words]] = {
     "controller": _kinds(),
     "name": _kinds(),
     ("invoker_leader_election_master_status", "name"): Words(
-        ["collector", "compaction", "fleet", "usage"]
+        ["collector", "compaction", "droplet-collector", "fleet", "usage"]
     ),
     "result": Words(RESULTS),
     "shard": Words([str(number) for number in range(16)]),

@@ -33,6 +33,7 @@ class Known:
         fingerprints: Stand in rows for what is secret.
         cipher: Decrypts secrets; one that fits none of them when the controller's is not known.
         front_ends: Whether there is a token that opens front ends.
+        droplets: Whether there is an application that users can grant to.
     """
 
     complete: bool = False
@@ -42,6 +43,7 @@ class Known:
     fingerprints: Fingerprinter = STAND_IN_FINGERPRINTS
     cipher: Cipher = field(default_factory=lambda: Cipher([Fernet(Fernet.generate_key())]))
     front_ends: bool = True
+    droplets: bool = True
 
     @classmethod
     async def load(cls, store: Store, environ: Mapping[str, str]) -> Known:
@@ -73,6 +75,7 @@ class Known:
             fingerprints=prints,
             cipher=cipher,
             front_ends=settings.netlify_token is not None,
+            droplets=bool(settings.digitalocean_client_id),
         )
 
 

@@ -10,6 +10,12 @@ from psycopg.rows import DictRow
 from crds.meta import Key
 
 REFUSALS = ("RegionRefused", "ShrinkRefused")
+# What is over for good, and is as it shall be.
+OVER = frozenset({"Disconnected", "Ended", "Expired"})
+# What only a user's own droplet, or its user, can bring on.
+AWAY = frozenset({"Failed", "Offline", "ProvisioningTimeout", "Waiting"})
+# Why Ready is False until somebody wishes otherwise, although all else goes on.
+FIXED = frozenset({"DropletIsFixed", "InUse"})
 
 
 class Outcome(NamedTuple):
@@ -82,13 +88,16 @@ def is_unsettled(row: Mapping[str, Any]) -> bool:
         or status.get("retry") is not None
         or status.get("intent") is not None
         or ready is None
-        or ready["status"] != "True"
+        or (ready["status"] != "True" and status.get("phase") not in OVER)
     )
 
 
 def is_blocked(row: Mapping[str, Any]) -> bool:
     """Whether it waits for somebody."""
-    return (row["status"].get("retry") or {}).get("kind") in {"Blocked", "Terminal"}
+    status = row["status"]
+    retry = (status.get("retry") or {}).get("kind")
+    reason = (_ready(row) or {}).get("reason")
+    return retry in {"Blocked", "Terminal"} or status.get("phase") in AWAY or reason in FIXED
 
 
 def _ready(row: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -12,12 +12,13 @@ from deploy.local.simulators.effects import Effect
 COLUMNS: Final = (
     "uid, kind, namespace, name, spec->'service'->>'app' AS app, "
     "spec->'netlify'->>'site' AS site, status->'volume'->>'id' AS volume, "
-    "status->'instance'->>'id' AS instance"
+    "status->'instance'->>'id' AS instance, status->'droplet'->>'id' AS droplet"
 )
+KINDS: Final = "'Machine', 'DevEnv', 'Vps'"
 EVERY_VERSION: Final = (
-    f"SELECT {COLUMNS} FROM objects WHERE kind IN ('Machine', 'DevEnv') UNION "  # noqa: S608 - from constants
+    f"SELECT {COLUMNS} FROM objects WHERE kind IN ({KINDS}) UNION "  # noqa: S608 - from constants
     f"SELECT {COLUMNS} FROM (SELECT uid, kind, namespace, name, object->'spec' AS spec, "
-    "object->'status' AS status FROM object_log WHERE kind IN ('Machine', 'DevEnv')) AS log "
+    f"object->'status' AS status FROM object_log WHERE kind IN ({KINDS})) AS log "
     "ORDER BY namespace, name"
 )
 
@@ -35,7 +36,7 @@ class Owners:
         self._keys = {row["uid"]: _key(row) for row in rows if row["kind"] == "Machine"}
         # Of several in one app the one that it is about, if that is known.
         self._things: dict[str, Key] = {}
-        for column in ("instance", "volume", "app", "site"):
+        for column in ("instance", "volume", "app", "site", "droplet"):
             for row in rows:
                 if (thing := row[column]) is not None:
                     self._things.setdefault(thing, _key(row))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
@@ -20,11 +21,13 @@ from controller.providers.fly import Fly
 from controller.providers.netlify import Netlify
 from crds.annotations import PAUSED
 from crds.devenv import SERVICES, DevEnv
+from crds.meta import Resource
 from crds.registry import KINDS
 from crds.secrets import Secrets
 from crds.store import LocalDoorbell, Store
 from crds.store.database import LOCK_TIMEOUT_MS, Database, Pool
 from crds.store.rows import to_json
+from crds.vps import Vps
 from deploy.local import virtual_time
 from deploy.local.simulators.effects import Effect
 from deploy.local.simulators.fly.cloud import FlyCloud
@@ -33,9 +36,11 @@ from deploy.local.simulators.gateways import gateways
 from deploy.local.simulators.kv.store import KV
 from deploy.local.simulators.netlify import NetlifyAPI, NetlifyTeam
 from deploy.local.simulators.transport import SimulatorTransport
+from deploy.local.simulators.wire import Handler
 from deploy.plan import front_ends
 from deploy.plan import rows as copied
 from deploy.plan.documents import Wish
+from deploy.plan.droplets import Droplets, unknown
 from deploy.plan.guests import Guests
 from deploy.plan.known import Known
 from deploy.plan.outcomes import Outcome, is_blocked, is_unsettled, key_of, outcomes
@@ -44,6 +49,8 @@ from deploy.plan.owners import EVERY_VERSION, Owners
 from deploy.plan.scratch import Scratch, scratch
 from deploy.plan.standing import Prints, StandIn
 from deploy.plan.steps import Recorder, Step, step
+
+R = TypeVar("R", bound=Resource)
 
 # Virtual seconds that a plan may take; what is not done by then is told.
 BOUND_SECONDS = 600.0
@@ -125,11 +132,12 @@ async def _rehearse(
     async with _pool(where) as pool:
         stage = Stage(pool, found, known)
         stood_in = await stage.stand_in()
+        await stage.seed_droplets()
         before = await stage.rows()
         cost, worked = await stage.costs()
         for wish in wishes:
             await wish.apply(stage.store)
-        assumed = await stage.seed_front_ends()
+        assumed = [*await stage.seed_front_ends(), *await stage.unknown_droplets()]
         at_rest = await stage.play()
         cost_after, worked_after = await stage.costs()
         return Rehearsal(
@@ -141,7 +149,13 @@ async def _rehearse(
             worked_after=worked_after,
             at_rest=at_rest,
             seconds=virtual_time.running_loop().time(),
-            notes=[*stage.outside.notes, *stood_in, *assumed, *await stage.paused()],
+            notes=[
+                *stage.outside.notes,
+                *stage.droplets.notes,
+                *stood_in,
+                *assumed,
+                *await stage.paused(),
+            ],
             scratch=where.form,
         )
 
@@ -167,10 +181,20 @@ class Stage:
         self.fly = FlyCloud(now=now, rng=seeded(0), runtime=runtime)
         self.kv = KV(now=now, rng=seeded(1))
         self.team = NetlifyTeam(now=now, rng=seeded(4))
-        hosts = {front_ends.HOST: NetlifyAPI(self.team)}
-        simulators = SimulatorTransport(fly=self.fly, kv=self.kv, hosts=hosts)
-        self.recorder = Recorder(simulators, self.fly, self.kv, self.team)
         self.store = Store(Database(pool), virtual_time.clock(), LocalDoorbell())
+        self.droplets = Droplets(self.store, now)
+        hosts: dict[str, Handler] = {
+            front_ends.HOST: NetlifyAPI(self.team),
+            **self.droplets.hosts,
+        }
+        simulators = SimulatorTransport(fly=self.fly, kv=self.kv, hosts=hosts)
+        self.recorder = Recorder(
+            simulators,
+            fly=self.fly,
+            kv=self.kv,
+            team=self.team,
+            droplets=self.droplets.cloud,
+        )
         self._objects = list(readable((KINDS[row["kind"]], to_json(row)) for row in found.ours))
         self._others = [row["uid"] for row in found.others]
         self._known = known
@@ -208,6 +232,7 @@ class Stage:
             gateways=gateways(self.recorder),
             random=seeded(5).randbytes,
             netlify=self._netlify() if self._known.front_ends else None,
+            digitalocean=self.droplets.application(self.recorder) if self._known.droplets else None,
         )
 
     def _netlify(self) -> Netlify:
@@ -230,15 +255,28 @@ class Stage:
         where = StandIn(clouds.secrets, self._prints, clouds.fly.machine_url, seeded(6))
         return await where.put(self._objects)
 
+    async def seed_droplets(self) -> None:
+        """Have the droplets of those who are connected, and the gateways in them."""
+        secrets = Secrets(self.store, self._known.cipher)
+        found = await self.droplets.seed(self._objects, secrets, self._installation)
+        self.outside.known |= found
+
     async def seed_front_ends(self) -> list[str]:
         """Have the front ends that are wished for; says what had to be assumed."""
         if not self._known.front_ends:
             return []
         return list(front_ends.seed(self.team, await self._devenvs()))
 
+    async def unknown_droplets(self) -> list[str]:
+        """What a plan cannot know of the droplets that are wished for."""
+        return list(unknown(await self._wished(Vps)))
+
     async def _devenvs(self) -> list[DevEnv]:
-        rows = [(DevEnv, to_json(row)) for row in await self.rows() if row["kind"] == "DevEnv"]
-        return [each for each in readable(rows) if isinstance(each, DevEnv)]
+        return await self._wished(DevEnv)
+
+    async def _wished(self, kind: type[R]) -> list[R]:
+        rows = [(kind, to_json(row)) for row in await self.rows() if row["kind"] == kind.KIND]
+        return [each for each in readable(rows) if isinstance(each, kind)]
 
     async def costs(self) -> tuple[float, float]:
         """USD a month, always on, and with what stops by itself in working hours only."""
@@ -259,6 +297,7 @@ class Stage:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
             await self.fly.aclose()
+            await self.droplets.aclose()
 
     async def _rest(self, playing: asyncio.Task[None]) -> bool:
         loop = virtual_time.running_loop()

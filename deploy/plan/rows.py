@@ -38,6 +38,7 @@ class Rows:
         others: Rows that only have to be there.
         heartbeats: What is known of the accounts' machines.
         secrets: The accounts' secrets, encrypted.
+        reports: What the gateways of the accounts' VPSs reported last.
         taken: The apps of others' services, with their networks: their names are fixed.
         carried_out: By machine, the spec that was last carried out, where it is another one.
         newest: The newest resourceVersion.
@@ -47,6 +48,7 @@ class Rows:
     others: Sequence[Mapping[str, Any]]
     heartbeats: Sequence[Mapping[str, Any]]
     secrets: Sequence[Mapping[str, Any]]
+    reports: Sequence[Mapping[str, Any]]
     taken: Mapping[str, str]
     carried_out: Mapping[UUID, Mapping[str, Any]]
     newest: int
@@ -71,6 +73,7 @@ def read(url: str, wishes: Sequence[Wish]) -> Rows:
             others=[_paused(row) for row in others],
             heartbeats=_heartbeats(connection, machines),
             secrets=_secrets(connection, wanted["accounts"]),
+            reports=_reports(connection, (row for row in ours if row["kind"] == "Vps")),
             taken=_taken(connection, wanted["accounts"]),
             carried_out=dict(_carried_out(connection, machines)),
             newest=max((row["resource_version"] for row in (*ours, *others)), default=0),
@@ -86,6 +89,7 @@ def write(url: str, rows: Rows) -> None:
         connection.execute("ALTER TABLE objects ENABLE TRIGGER USER")
         _insert(connection, "heartbeats", rows.heartbeats)
         _insert(connection, "secrets", rows.secrets)
+        _insert(connection, "gateway_observations", rows.reports)
         connection.execute("SELECT setval('resource_versions', %s)", (max(1, rows.newest),))
 
 
@@ -154,6 +158,17 @@ def _secrets(
 ) -> list[dict[str, Any]]:
     rows = connection.execute(
         "SELECT to_jsonb(secrets) AS row FROM secrets WHERE namespace = ANY(%s)", (accounts,)
+    ).fetchall()
+    return [row["row"] for row in rows]
+
+
+def _reports(
+    connection: psycopg.Connection[DictRow], vpses: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT to_jsonb(seen) AS row FROM gateway_observations AS seen "
+        "WHERE gateway = ANY(%s::uuid[])",
+        ([row["uid"] for row in vpses],),
     ).fetchall()
     return [row["row"] for row in rows]
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from controller.edge import PREFIX
+from deploy.local.simulators.digitalocean import DigitalOceanCloud
 from deploy.local.simulators.effects import Effect
 from deploy.local.simulators.fly.cloud import FlyCloud
 from deploy.local.simulators.kv.store import KV
@@ -25,6 +26,8 @@ NOUNS = {
     "secrets": "secrets",
     "variables": "variable",
     "builds": "build",
+    "droplets": "droplet",
+    "actions": "droplet",
 }
 # An app's own, and not called after anything else.
 OF_APPS = frozenset({"app", "addresses", "secrets"})
@@ -35,7 +38,7 @@ class Step(NamedTuple):
     """One call that changes something.
 
     Attributes:
-        provider: `fly`, `cloudflare` or `netlify`.
+        provider: `fly`, `cloudflare`, `netlify` or `digitalocean`.
         operation: Such as `machines.create`.
         object: The row on whose behalf, if that is known.
         thing: What is changed; `new …` for what the plan itself made.
@@ -57,16 +60,24 @@ class Recorder(httpx.AsyncBaseTransport):
         fly: Whose effects are kept.
         kv: The same.
         team: The same.
+        droplets: The same.
     """
 
     def __init__(
-        self, inner: httpx.AsyncBaseTransport, fly: FlyCloud, kv: KV, team: NetlifyTeam
+        self,
+        inner: httpx.AsyncBaseTransport,
+        *,
+        fly: FlyCloud,
+        kv: KV,
+        team: NetlifyTeam,
+        droplets: DigitalOceanCloud,
     ) -> None:
         self._inner = inner
         self._logs = (
             ("fly", fly.effects),
             ("cloudflare", kv.effects),
             ("netlify", team.effects),
+            ("digitalocean", droplets.effects),
         )
         self._read = dict.fromkeys((provider for provider, _ in self._logs), 0)
         self.effects: list[tuple[str, Effect]] = []
@@ -124,6 +135,10 @@ def _attributes(effect: Effect) -> dict[str, str]:
             shown = {"type": details.get("type")}
         case "secrets.update":
             shown = {"number": len(details.get("names") or ())}
+        case "droplets.create":
+            shown = {name: details.get(name) for name in ("region", "size", "image")}
+        case "actions.create":
+            shown = {"does": str(details.get("type")).replace("_", " ")}
         case "volumes.create" | "volumes.extend":
             shown = {
                 "region": details.get("region"),
