@@ -6,6 +6,8 @@ import { Link, type LinkState, type Socket } from "./link.ts";
 import { Screen, type Surface } from "./screen.ts";
 import { endWords } from "./words.ts";
 
+const LOST = "The VPS no longer has this session. When it begins anew, it is shown here.";
+
 /** What a person is told of the connection. */
 export interface Told {
   state: "connecting" | "waiting" | "offline" | "live" | "lost" | "ended" | "gone" | "refused";
@@ -121,7 +123,7 @@ export class Attachment {
   #closed(why: "ended" | "gone" | "refused"): Told {
     if (why === "gone") return { state: "gone", text: "This VPS is no more." };
     if (why === "refused") return { state: "refused", text: this.#refusal };
-    return { state: "ended", text: endWords(null, null) };
+    return { state: "ended", text: endWords(null) };
   }
 
   #open(): Told {
@@ -183,8 +185,7 @@ export class Attachment {
         this.#picture(message);
         break;
       case "session.ended":
-        this.#ended = endWords(message.reason, message.exit_code);
-        this.#input.drop();
+        this.#finish(message);
         break;
       case "session.error":
         this.notice = message.error.message;
@@ -196,6 +197,18 @@ export class Attachment {
         return;
     }
     this.around.changed();
+  }
+
+  #finish({ reason, exit_code: code }: Message<"session.ended">): void {
+    if (reason !== "lost") {
+      this.#ended = endWords(code);
+      this.#input.drop();
+      return;
+    }
+    // A VPS that was off comes back without its sessions, and they are begun anew: whether this
+    // one is, only trying tells.
+    this.notice = LOST;
+    this.#link.reopen();
   }
 
   #picture(message: Message<"session.snapshot">): void {
@@ -210,7 +223,7 @@ export class Attachment {
 
   #complain({ error, about }: Message<"error">): void {
     if (about === "session.ack" || about === "session.resize") return;
-    // The hub waits a while before it says that a gateway is offline.
+    // The gateway went while it was on its way.
     if (error.code === "gateway-offline")
       this.notice = "What you typed was not sent: the VPS is away.";
     else if (error.code === "rate-limited")

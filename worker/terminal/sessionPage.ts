@@ -201,7 +201,7 @@ export class SessionPage implements Page {
 
 function overWords({ status, message, exit_code }: Session): string {
   if (status === "failed") return `The session has failed. ${message}`;
-  return endWords(null, exit_code);
+  return endWords(exit_code);
 }
 
 /** Whether a screen reader is told what the terminal shows. */

@@ -134,8 +134,7 @@ export function sessionWords(session: Session): SessionWords {
 }
 
 /** What a session's end means for whoever watched it. */
-export function endWords(reason: string | null, code: number | null): string {
-  if (reason === "lost") return "The session was lost: its VPS no longer has it.";
+export function endWords(code: number | null): string {
   if (code === null) return "The session has ended.";
   return `The session has ended with exit code ${code}.`;
 }

@@ -156,6 +156,25 @@ describe("a view of a session", () => {
     });
   });
 
+  test("comes back to a session that was lost with its VPS' memory, and may begin anew", async () => {
+    live(50, "before");
+    const first = last();
+    const reason = { reason: "lost", exit_code: null };
+    first.tell({ type: "session.ended", session_id: SESSION, ...reason });
+    first.onclose?.({ code: 1000 });
+    const told = view.notice;
+    await clock.pass(500);
+    live(0, "anew");
+
+    expect(told).toContain("no longer has this session");
+    expect([sockets.length, view.told.state, view.notice, surface.text]).toEqual([
+      2,
+      "live",
+      "",
+      "anew",
+    ]);
+  });
+
   test("asks why it was refused, and stays away when that is for good", async () => {
     refusal = "There is no such session.";
     last().onclose?.({ code: 1006 });
