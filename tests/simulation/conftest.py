@@ -55,6 +55,12 @@ def url(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
+def every(request: pytest.FixtureRequest) -> bool:
+    """Whether to strike at every point."""
+    return bool(request.config.getoption(ALL_POINTS, default=False))
+
+
+@pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Tally:
     """What this test adds to the table."""
     counts = [0, 0]

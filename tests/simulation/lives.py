@@ -14,6 +14,7 @@ from tests.simulation.quarantines import QUARANTINES
 from tests.simulation.scenarios import Scenario
 from tests.simulation.swept import SWEPT
 from tests.simulation.transitions import TRANSITIONS
+from tests.simulation.vps_lives import VPSES
 
 LIVES: dict[str, Scenario] = (
     {name: swept.life for name, swept in SWEPT.items()}
@@ -27,4 +28,5 @@ LIVES: dict[str, Scenario] = (
     | {name: swept.life for name, swept in DEVENVS.items()}
     | TROUBLED
     | REAL
+    | {name: swept.life for name, swept in VPSES.items()}
 )

@@ -10,6 +10,7 @@ from itertools import count
 from zlib import crc32
 
 import httpx
+from prometheus_client import CollectorRegistry
 
 from controller.assembly import Clouds, Pace, Replica
 from controller.engine import Timing
@@ -99,15 +100,7 @@ class Processes:
     def _start_replica(self) -> None:
         life = Life()
         name = f"r{next(self._names)}"
-        replica = Replica(
-            self._open_store(MortalDatabase(self._pool, self.plan, life)),
-            self._clouds(self._transport(life, name)),
-            name=name,
-            public_url=lambda subdomain: f"https://{subdomain}.example.com",
-            rng=_random(self.rng.random()),
-            pace=PACE,
-            workers=8,
-        )
+        replica = self._replica(life, name)
         self.replicas.append(replica)
         task = asyncio.create_task(replica.run(), name=name)
         self._tasks[task] = life
@@ -118,6 +111,32 @@ class Processes:
             running_loop().call_later(RESTART_SECONDS, self._start_replica)
 
         life.on_death = die
+
+    def _replica(self, life: Life, name: str) -> Replica:
+        store = self._open_store(self._database(life))
+        return Replica(
+            store,
+            self._equipped(self._clouds(self._transport(life, name)), store),
+            name=name,
+            public_url=lambda subdomain: f"https://{subdomain}.example.com",
+            rng=_random(self.rng.random()),
+            pace=PACE,
+            workers=8,
+            registry=self._registry(),
+        )
+
+    def _database(self, life: Life) -> Database:
+        """A process's way to the rows."""
+        return MortalDatabase(self._pool, self.plan, life)
+
+    def _equipped(self, clouds: Clouds, store: Store) -> Clouds:
+        """What of a process's outside world goes over its own way to the database."""
+        del store
+        return clouds
+
+    def _registry(self) -> CollectorRegistry | None:
+        """Where a process's metrics are; none by default, for they take time."""
+        return None
 
     def _transport(self, life: Life, name: str) -> FaultTransport:
         return FaultTransport(

@@ -29,13 +29,16 @@ RESYNCS = 10
 RESYNC_SECONDS = 5.0
 COLLECTED_WITHIN = timedelta(minutes=30)
 LIMIT_SECONDS = 6 * 3600.0
-TABLES = "objects, object_log, leases, heartbeats, events, secrets, tombstones"
+TABLES = (
+    "objects, object_log, leases, heartbeats, events, secrets, tombstones, gateway_observations"
+)
 # What differs between two runs that came to the same: identities, moments, counters.
 MASKED = re.compile(
     r"(?i)(uid|.*time(stamp)?|.*At|since|.*Since|.*Until|stamp|id|ids|version|resourceVersion|generation"
     r"|observedGeneration|machine|instance|instanceId|account|name|network|url|target|route"
     r"|attempt|count|startTold|lastExitCode|message|configHash|volume|INVOKER_.*|invoker_uid|reason"
-    r"|fingerprint|told|applied|secrets|source|copied|build|deploy|warmUpSeconds)"
+    r"|fingerprint|told|applied|secrets|source|copied|build|deploy|warmUpSeconds|hello|tidied|ipv4"
+    r"|team)"
 )
 
 

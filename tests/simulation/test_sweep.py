@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from tests.simulation.conftest import ALL_POINTS, Tally
+from tests.simulation.conftest import Tally
 from tests.simulation.doorbells import DOORBELLS
 from tests.simulation.faults import AT_EFFECTS, Fault, Perturbation
+from tests.simulation.strikes import replay
 from tests.simulation.sweep import calm, compare, live
 from tests.simulation.swept import SWEPT, WORKSPACES, sampled
 
@@ -40,18 +41,10 @@ def sweep(
     assert not broken, f"{len(broken)} broke:\n" + "\n".join(broken)
 
 
-def replay(
-    scenario: str, strike: Iterable[Perturbation] = (), *, seed: int = 0, replicas: int = 1
-) -> str:
-    """The command that runs it again."""
-    words = " ".join(f"{p.fault.name} {p.at}" for p in strike)
-    return f"python -m tests.simulation {scenario} {words} --seed {seed} --replicas {replicas}"
-
-
 @pytest.fixture
-def points(url: str, request: pytest.FixtureRequest) -> Points:
+def points(url: str, every: bool) -> Points:  # noqa: FBT001 - a fixture
     """Where the faults strike."""
-    return Points(url, every=bool(request.config.getoption(ALL_POINTS, default=False)))
+    return Points(url, every=every)
 
 
 class Points:

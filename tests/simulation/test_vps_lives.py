@@ -1,0 +1,52 @@
+"""VPSs: their lives, and one thing that goes wrong at their effects."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.conftest import Tally
+from tests.simulation.faults import AT_EFFECTS, Fault
+from tests.simulation.strikes import Sweep, grouped
+from tests.simulation.sweep import calm, compare, live
+from tests.simulation.test_sweep import TWO_SIDED
+from tests.simulation.vps_lives import VPSES
+
+pytestmark = [
+    # Each is dozens of lives on a real database.
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+]
+
+# Lives in which two owners meet, and of which each second crash is a sample.
+SHARED = ("vps_used", "vps_power", "vps_deleted")
+SAMPLED_OF = 40
+
+
+@pytest.mark.parametrize("scenario", grouped(VPSES))
+def test_every_point(url: str, tally: Tally, scenario: str, every: bool) -> None:  # noqa: FBT001 - a fixture
+    """Whatever happens at an effect, or after a record, the life goes on to the same end."""
+    sweep = Sweep(url, tally, VPSES, scenario, every=every)
+    sweep.run(sweep.points([*AT_EFFECTS, Fault.CRASH_RECORDED]), VPSES[scenario].stride)
+
+
+@pytest.mark.parametrize("scenario", grouped(SHARED))
+def test_two_replicas(url: str, tally: Tally, scenario: str) -> None:
+    """Two replicas come to what one does."""
+    tally.runs += 1
+    life = VPSES[scenario].life
+
+    compare(calm(url, life), live(url, life, replicas=2))
+
+
+@pytest.mark.parametrize("scenario", grouped(SHARED))
+def test_two_owners(url: str, tally: Tally, scenario: str, every: bool) -> None:  # noqa: FBT001 - a fixture
+    """An owner who dies, or acts on while another one owns, does no harm at any effect."""
+    sweep = Sweep(url, tally, VPSES, scenario, every=every, replicas=2)
+    sweep.run(sweep.points(TWO_SIDED), SAMPLED_OF)
+
+
+@pytest.mark.parametrize("scenario", grouped(["vps_power", "vps_deleted"]))
+def test_crash_pairs(url: str, tally: Tally, scenario: str, every: bool) -> None:  # noqa: FBT001 - a fixture
+    """A second crash during the recovery from the first changes nothing in the end."""
+    sweep = Sweep(url, tally, VPSES, scenario, every=every)
+    sweep.run(sweep.pairs(), SAMPLED_OF)
