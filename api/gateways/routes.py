@@ -123,6 +123,9 @@ async def take_observations(request: Request) -> Response:
     seen = [_observation(gateway, each, now) for each in report.observations]
     if seen:
         await store.observations.record(seen, now)
+    # Somebody may be waiting for a terminal to begin; health comes all the time, and wakes nobody.
+    if any(each.subject != HEALTH for each in seen):
+        store.doorbell.ring()
     return Response(status_code=204)
 
 

@@ -264,6 +264,18 @@ async def test_order(coast: Coast) -> None:
     assert "connected" == kept["connection"].kind
 
 
+async def test_news_ring(coast: Coast) -> None:
+    """The controllers hear of a session at once; health, which comes all the time, wakes nobody."""
+    vps = await coast.vps()
+    session = example("session.started")
+    before = coast.store.doorbell.rings()
+    await report(coast, vps.uid, seen("gateway.health", HEALTH))
+    healthy = coast.store.doorbell.rings()
+    await report(coast, vps.uid, seen(session["type"], session, 5))
+
+    assert (before, before + 1) == (healthy, coast.store.doorbell.rings())
+
+
 async def test_a_hub_whose_clock_is_ahead(coast: Coast) -> None:
     """What it saw in the future it saw by now; what it saw before, then."""
     vps = await coast.vps()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import pytest
 
 from crds.session import Session
-from crds.store.observations import session_subject
+from crds.store.observations import Observation, session_subject
 from crds.vps import Vps
 from deploy.local.simulators.gateways.gateway import Fate
+from deploy.local.simulators.gateways.outbox import Sink
 from tests.gateways.conftest import Play
 from tests.gateways.gateway_steps import RUNNING, running
 from tests.gateways.gateway_world import USER, VPS, World
@@ -121,10 +124,24 @@ def test_what_ended_by_itself_is_over(play_scene: Play) -> None:
     play_scene(scene)
 
 
+def torn(sink: Sink) -> Sink:
+    """Reports whose end comes a second later, as when the hub sends them as two."""
+
+    async def take(gateway: UUID, seen: Sequence[Observation]) -> None:
+        late = [each for each in seen if each.kind == "session.ended"]
+        await sink(gateway, [each for each in seen if each not in late])
+        if late:
+            await asyncio.sleep(1)
+            await sink(gateway, late)
+
+    return take
+
+
 def test_what_ended_while_its_gateway_was_away_is_over_too(play_scene: Play) -> None:
     """The hello that does not have it comes first, and its end right behind it."""
 
     async def scene(here: World) -> None:
+        here.hub.sink = torn(here.hub.sink)
         session = await running(here)
         here.gateway.unplug()
         await asyncio.sleep(40)

@@ -81,7 +81,7 @@ def test_it_ends_to_the_second(play_scene: Play) -> None:
     """It is revoked at the moment, and the row says so."""
 
     async def scene(here: World) -> None:
-        key = await authorized(here, ends_in=3600.0)
+        key = await authorized(here, ends_in=600.0)
         end = key.spec.expires_at
         assert end is not None
         await asyncio.sleep((end - here.store.clock.now()).total_seconds() - 0.01)

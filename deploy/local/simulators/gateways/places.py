@@ -10,6 +10,7 @@ from crds.gateways import read_credentials
 from crds.secrets import Secrets
 from crds.store import Store
 from crds.store.observations import HEALTH, Observation
+from crds.vps import Vps
 from deploy.local.simulators.gateways.hub import Authenticate
 from deploy.local.simulators.gateways.outbox import Sink, UnknownGatewayError
 
@@ -18,7 +19,7 @@ def into_store(store: Store) -> Sink:
     """Notes what the hub saw, and rings where somebody could be waiting for it."""
 
     async def take(gateway: UUID, seen: Sequence[Observation]) -> None:
-        if await store.project_one("Vps", gateway) is None:
+        if await store.project_one(Vps.KIND, gateway) is None:
             raise UnknownGatewayError
         await store.observations.record(seen, store.clock.now())
         if any(each.subject != HEALTH for each in seen):
@@ -31,8 +32,9 @@ def authentication(store: Store, secrets: Secrets, tokens: GatewayTokens) -> Aut
     """Tells whether a token is one of those that a Vps' gateway was given."""
 
     async def authenticate(gateway: UUID, token: str) -> int:
-        row = await store.project_one("Vps", gateway)
-        if row is None:
+        key = (await store.keys_of([gateway])).get(gateway)
+        row = None if key is None else await store.find_row(key)
+        if row is None or row["kind"] != Vps.KIND or row["deletion_timestamp"] is not None:
             return 404
         held = await read_credentials(secrets, row["namespace"], row["name"])
         digests = [] if held is None else [each.digest for each in held.held]
