@@ -65,7 +65,7 @@ class AuthorizedKeyReconciler(KindReconciler[AuthorizedKey]):
             _authorize(scope)
         elif seen is None:
             _wait(scope)
-        end = scope.object.spec.expires_at
+        end = scope.object.ends_at
         if end is None:
             return Result()
         left = (end - scope.now).total_seconds()
@@ -157,7 +157,7 @@ class AuthorizedKeyReconciler(KindReconciler[AuthorizedKey]):
 
 
 def _is_over(key: AuthorizedKey, now: datetime) -> bool:
-    return key.spec.expires_at is not None and key.spec.expires_at <= now
+    return key.ends_at is not None and key.ends_at <= now
 
 
 def _is_applied(scope: KeyScope) -> bool:
@@ -179,8 +179,8 @@ def _is_due(scope: KeyScope, seen: Connected) -> bool:
 def _authorization(scope: KeyScope, rows: Sequence[AuthorizedKey], hello: int) -> dict[str, Any]:
     """The command that has a key be there as that of its rows wishes which ends last."""
     latest = datetime.max.replace(tzinfo=UTC)
-    last = max(rows, key=lambda each: (each.spec.expires_at or latest, str(each.uid)))
-    spec, end = last.spec, last.spec.expires_at
+    last = max(rows, key=lambda each: (each.ends_at or latest, str(each.uid)))
+    spec, end = last.spec, last.ends_at
     wish = {
         "fingerprint": spec.fingerprint,
         "public_key": spec.public_key,
