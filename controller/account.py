@@ -40,14 +40,15 @@ class AccountReconciler(KindReconciler[Account]):
         """Tell what there is, which heeds the account's state by itself."""
         workspaces = await self.store.rows(Workspace, namespace=scope.object.metadata.name)
         devenvs = await self.store.rows(DevEnv, namespace=scope.object.metadata.name)
+        vpses = await self.store.rows(Vps, namespace=scope.object.metadata.name)
         status = scope.object.status
         if status.phase != scope.object.spec.state:
-            vpses = await self.store.rows(Vps, namespace=scope.object.metadata.name)
             for row in (*workspaces, *devenvs, *vpses):
                 self._wake(Key(row["kind"], row["namespace"], row["name"]))
         if scope.object.spec.state != "Active":
             await self._stop_ownerless(scope)
         status.workspaces, status.devenvs = len(workspaces), len(devenvs)
+        status.vpses = len(vpses)
         status.phase = scope.object.spec.state
         scope.condition("Ready", status=True, reason="NamespaceReady")
         return Result()

@@ -59,10 +59,12 @@ class AccountStatus(Status):
     Attributes:
         workspaces: How many workspaces.
         devenvs: How many dev environments.
+        vpses: How many VPSs.
     """
 
     workspaces: int = 0
     devenvs: int = 0
+    vpses: int = 0
 
 
 # Namespaces that are nobody's: events about cluster objects are there.

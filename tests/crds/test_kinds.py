@@ -50,6 +50,7 @@ BAD = [
     ("Account", {"state": "Banned"}, "spec.state"),
     ("Account", {"plan": "Gold"}, "spec.plan"),
     ("Account", {"quota": {"workspaces": -1}}, "spec.quota.workspaces"),
+    ("Account", {"quota": {"vps": -1}}, "spec.quota.vps"),
     ("Platform", {"caps": {"machines": -1}}, "spec.caps.machines"),
     ("Platform", {"incident": {"active": "perhaps"}}, "spec.incident.active"),
     ("Machine", {"power": "On"}, "spec.power"),
