@@ -8,6 +8,7 @@ import pytest
 
 from crds.meta import ObjectMeta, OwnerReference
 from crds.session import Session, SessionSpec
+from crds.vps import Vps, VpsSpec
 from tests.gateways.conftest import Play
 from tests.gateways.gateway_steps import RUNNING, running
 from tests.gateways.gateway_world import VPS, World
@@ -90,6 +91,27 @@ def test_a_deaf_gateway_is_told_again_and_again(play_scene: Play) -> None:
 
         assert retry is not None
         assert ("Retry", "CommandUnknown") == (retry.kind, retry.reason)
+
+    play_scene(scene)
+
+
+def test_an_error_of_before_is_not_this_times(play_scene: Play) -> None:
+    """A session that is tried again is being begun, whatever its gateway said of the last try."""
+
+    async def scene(here: World) -> None:
+        await here.make_vps()
+        here.gateway.faults.failing_sessions = "no-space"
+        await here.make_session()
+        await here.until_phase(Session, "s", "Failed")
+        here.gateway.faults.failing_sessions = None
+        await here.edit(Session, "s", title="Again")
+        phases = set()
+        for _ in range(50):
+            await asyncio.sleep(0.02)
+            here.resync()
+            phases.add((await here.session()).status.phase)
+
+        assert {"Starting", "Running"} == phases
 
     play_scene(scene)
 
@@ -186,6 +208,8 @@ def test_nobody_reaches_anothers_gateway(play_scene: Play) -> None:
 
     async def scene(here: World) -> None:
         vps = await here.make_vps()
+        own = ObjectMeta(name=VPS, namespace="another")
+        await here.store.create(Vps(metadata=own, spec=VpsSpec()))
         tie = OwnerReference(kind="Vps", name=VPS, uid=vps.uid)
         meta = ObjectMeta(name="s", namespace="another", owner_references=[tie])
         made = await here.store.create(

@@ -111,6 +111,8 @@ def test_what_ended_by_itself_is_over(play_scene: Play) -> None:
         session = await running(here)
         here.gateway.exit(session.uid, 3)
         await here.until_phase(Session, "s", "Ended")
+        vps = await here.store.get(Vps, VPS, USER)
+        await here.store.observations.forget_subjects(vps.uid, session_subject(session.uid))
         await here.gateway.restart("forgotten")
         await here.edit(Session, "s", title="Again")
         await here.until_phase(Session, "s", "Ended")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from uuid import UUID, uuid4
 
 from deploy.local.simulators.gateways.words import Message
 
@@ -29,7 +28,6 @@ class Link:
         gone: Told when the connection has ended.
 
     Attributes:
-        id: Tells it from the gateway's other connections.
         greeted: Whether the gateway has said hello.
         heard: When the gateway last sent something, on the hub's clock.
         since: When it began.
@@ -43,7 +41,6 @@ class Link:
         gone: Callable[[Link], None],
         now: float,
     ) -> None:
-        self.id: UUID = uuid4()
         self.greeted = False
         self.heard = self.since = now
         self.inbox: asyncio.Queue[Message | None] = asyncio.Queue()
