@@ -74,9 +74,12 @@ clean: ## remove what was made, except the state in .invoker
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find api controller crds deploy tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(VENV)/.run-stamp $(VENV)/bin/invoker worker/dist/index.js
+# What droplets fetch from the Worker.
+gateway := worker/dist/.gateway-stamp
 
-setup-dev: $(VENV)/.dev-stamp $(VENV)/bin/invoker worker/node_modules/.dev-stamp worker/dist/index.js
+setup: $(VENV)/.run-stamp $(VENV)/bin/invoker worker/dist/index.js $(gateway)
+
+setup-dev: $(VENV)/.dev-stamp $(VENV)/bin/invoker worker/node_modules/.dev-stamp worker/dist/index.js $(gateway)
 
 # What installing the package would make; installing it would need a build.
 $(VENV)/bin/invoker: | $(VENV)/pyvenv.cfg
@@ -125,4 +128,10 @@ worker/node_modules/.dev-stamp: worker/package-lock.json | $(VENV)/.node-stamp
 
 worker/dist/index.js: $(wildcard worker/src/* worker/src/*/* worker/terminal/* worker/protocol/*.json) worker/package.json | $(modules)
 	@$(npm) run --silent build
+	@touch $@
+
+stamp := $(VENV)/$(if $(filter setup-dev,$(MAKECMDGOALS)),.dev-stamp,.run-stamp)
+
+$(gateway): $(wildcard deploy/gateway/*.py deploy/gateway/*/*.py worker/protocol/*.json) crds/gateways.py worker/dist/index.js | $(stamp)
+	@$(python) -m deploy.gateway.build worker/dist/terminal >/dev/null
 	@touch $@

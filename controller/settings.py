@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from crds.gateways import GATEWAY_VERSION
 from crds.settings import BesideApplication, HttpUrl, Port, ProcessSettings, Secret
 
 
@@ -62,7 +63,7 @@ class Settings(ProcessSettings):
     # by default the Worker has them.
     gateway_releases: HttpUrl | None = Field(default=None, alias="INVOKER_GATEWAY_RELEASES")
     gateway_version: str = Field(
-        default="1.0.0",
+        default=GATEWAY_VERSION,
         alias="INVOKER_GATEWAY_VERSION",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$",
     )

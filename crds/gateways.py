@@ -9,6 +9,9 @@ from typing import Final, Self
 
 from crds.secrets import Secrets
 
+GATEWAY_VERSION: Final = "1.0.0"
+"""The release of the gateway's program that goes with this tree (`deploy/gateway`)."""
+
 MOST_CREDENTIALS: Final = 16
 """So many are kept: one for each try to make the droplet whose outcome may yet show."""
 

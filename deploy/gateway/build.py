@@ -4,13 +4,13 @@ import argparse
 import hashlib
 import stat
 import sys
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from crds.gateways import GATEWAY_VERSION
 from deploy.gateway.protocol import SOURCE
 from deploy.gateway.release import RELEASE
 
@@ -18,7 +18,6 @@ VENDORED: Final = ("websockets", "pyte", "wcwidth")
 """The distributions that go into the file; what they have in C they can do without."""
 
 _HERE: Final = Path(__file__).parent
-_TREE: Final = Path(__file__).parents[2]
 _LEFT_OUT: Final = ("websockets/legacy/", "websockets/sync/", "websockets/trio/")
 _SHEBANG: Final = b"#!/usr/bin/env python3\n"
 _MAIN: Final = "from deploy.gateway.__main__ import main\n\nmain()\n"
@@ -76,10 +75,9 @@ def _vendored(name: str) -> Iterator[tuple[str, bytes]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Build, and say what was built and its SHA-256, which `gateway.update` wants."""
-    project = tomllib.loads((_TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     parser = argparse.ArgumentParser(prog="python -m deploy.gateway.build")
     parser.add_argument("out", type=Path, help="the folder for the file")
-    parser.add_argument("--version", default=project["version"])
+    parser.add_argument("--version", default=GATEWAY_VERSION)
     options = parser.parse_args(arguments)
     built = build(options.out, options.version)
     sys.stdout.write(f"{hashlib.sha256(built.read_bytes()).hexdigest()}  {built}\n")

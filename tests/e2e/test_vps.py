@@ -1,15 +1,19 @@
 """A user's droplet in a browser: connected, made, used, switched off and on, deleted."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from crds.gateways import GATEWAY_VERSION
 from tests.e2e.patience import eventually
 from tests.e2e.person import Person
 from tests.e2e.processes import marked
-from tests.e2e.product import Product
+from tests.e2e.product import Product, http
 from tests.e2e.test_browser import ARGUMENTS, CHROMIUM
 
 api = pytest.importorskip("playwright.sync_api", reason="no browser tests without playwright")
@@ -154,3 +158,19 @@ def test_a_droplets_life(product: Product, context: Any) -> None:
     )
     assert [] == product.sql(left)
     assert [] == marked(vps)
+
+
+def test_droplets_fetch_their_gateway(product: Product, tmp_path: Path) -> None:
+    """What the cloud-init fetches from the Worker is the release that is named there.
+
+    Slow: the whole product is started for it.
+    """
+    name = f"gateway-{GATEWAY_VERSION}.pyz"
+    with http(base_url=f"http://localhost:{product.ports['edge']}") as droplet:
+        fetched = droplet.get(f"/gateway/{name}")
+    program = tmp_path / name
+    program.write_bytes(fetched.content)
+    command = [sys.executable, "-I", str(program), "--version"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own program
+
+    assert GATEWAY_VERSION in told.stdout

@@ -7,6 +7,7 @@ import { limit } from "./limiter.ts";
 import * as notices from "./notices.ts";
 import { mark, type Outcome, outcomeOf } from "./outcomes.ts";
 import { landingPage, tell, wantsHtml } from "./pages.ts";
+import { serveRelease } from "./release.ts";
 import { handleSignIn, handleSignOut, handleSignUp } from "./signIn.ts";
 import { count, serveMetrics } from "./tally.ts";
 import { serveTerminal } from "./terminal.ts";
@@ -75,7 +76,8 @@ async function serveApex(env: Env, request: Request, host: Host): Promise<Respon
     const answer =
       refuseCommands(request) ??
       (await serveHub(env, request)) ??
-      (await serveTerminal(env, request));
+      (await serveTerminal(env, request)) ??
+      (await serveRelease(env, request));
     if (answer !== null) return answer;
   }
   if (API_PATHS.test(pathname)) {

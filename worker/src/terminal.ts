@@ -1,3 +1,4 @@
+import { serveAsset } from "./assets.ts";
 import type { Env } from "./env.ts";
 import * as notices from "./notices.ts";
 import { mark } from "./outcomes.ts";
@@ -13,13 +14,6 @@ const TYPES: Record<string, string> = {
 };
 const YEAR_SECONDS = 31_536_000;
 
-const onlyGet: notices.Notice = {
-  status: 405,
-  code: "method-not-allowed",
-  title: "Method not allowed",
-  detail: "This address can only be read.",
-};
-
 const missing: notices.Notice = {
   ...notices.notFound,
   title: "Not found",
@@ -31,48 +25,21 @@ export async function serveTerminal(env: Env, request: Request): Promise<Respons
   const { pathname, search } = new URL(request.url);
   if (pathname === "/terminal") return moved(BASE + search);
   if (!pathname.startsWith(BASE)) return null;
-  if (request.method !== "GET" && request.method !== "HEAD") return tell(request, onlyGet);
   const name = pathname.slice(BASE.length);
-  if (name === "") return answer(env, request, "index.html", pageHeaders(env, request));
+  if (name === "") {
+    return serveAsset(env, request, "index.html", pageHeaders(env, request), missing);
+  }
   const kind = HASHED.exec(name)?.[1];
   if (kind === undefined) return tell(request, missing);
-  return answer(env, request, name, {
+  const headers = {
     "content-type": TYPES[kind] ?? "",
     "cache-control": `public, max-age=${YEAR_SECONDS}, immutable`,
-  });
+  };
+  return serveAsset(env, request, name, headers, missing);
 }
 
 function moved(location: string): Response {
   return mark(new Response(null, { status: 308, headers: { location } }), "redirected");
-}
-
-async function answer(
-  env: Env,
-  request: Request,
-  name: string,
-  headers: Record<string, string>,
-): Promise<Response> {
-  const found = await read(env, name);
-  if (found === null) return tell(request, notices.incident);
-  if (found.status !== 200) {
-    await found.body?.cancel();
-    return tell(request, missing);
-  }
-  if (request.method === "HEAD") await found.body?.cancel();
-  const body = request.method === "HEAD" ? null : found.body;
-  const all = { ...headers, "x-content-type-options": "nosniff" };
-  return mark(new Response(body, { headers: all }), "page");
-}
-
-/** The asset; null: nobody could be asked. */
-async function read(env: Env, name: string): Promise<Response | null> {
-  try {
-    // The host says nothing to an assets binding.
-    return await env.ASSETS.fetch(`http://assets/${name}`);
-  } catch (error) {
-    console.error("assets unreachable", String(error));
-    return null;
-  }
 }
 
 function pageHeaders(env: Env, request: Request): Record<string, string> {

@@ -28,6 +28,8 @@ const named = (kind) => made.find((name) => name.endsWith(`.${kind}`));
 // The page last: until then the one that is there names files that are still there.
 const page = readFileSync(here("index.html"), "utf8").replace(/%(\w+)%/g, (_, kind) => named(kind));
 writeFileSync(`${folder}/index.html`, page);
+// The gateways' programs are beside it (deploy/gateway/build.py).
 for (const name of readdirSync(folder)) {
-  if (name !== "index.html" && !made.includes(name)) rmSync(`${folder}/${name}`);
+  const ours = name === "index.html" || made.includes(name) || name.endsWith(".pyz");
+  if (!ours) rmSync(`${folder}/${name}`);
 }
