@@ -15,6 +15,7 @@ from tests.console.devenvs import DEVENV, settle_devenv
 from tests.console.house import House
 from tests.console.screens import CHROMIUM, Screen, screen
 from tests.console.seeds import Citizen, citizens, phase, settle, warn
+from tests.console.vpses import KEY, VPS, settle_vps
 
 pytest.importorskip("playwright.async_api", reason="no browser tests without playwright")
 
@@ -43,6 +44,9 @@ PAGES = {
     "devenvs": "/console/devenvs?wide=1",
     "devenv": DEVENV,
     "rotate": f"{DEVENV}/do/rotate-keys",
+    "vpses": "/console/vpses?wide=1",
+    "vps": VPS,
+    "key": KEY,
 }
 
 
@@ -56,6 +60,7 @@ async def town(house: House, **options: Any) -> AsyncIterator[Screen]:
     await warn(house.store, katya, "Crashed", "exited with code 137; restarted in 40 s", 6)
     drift = RlsStatus(mode="production", generation=1, drift=["public.orders"])
     await settle_devenv(house.store, "Degraded", connection="Unsafe", rls=drift)
+    await settle_vps(house.store, "Offline")
     async with screen(house, **options) as shown:
         await shown.sign_in()
         yield shown
