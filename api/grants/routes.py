@@ -98,7 +98,9 @@ async def get_connection(request: Request, visitor: Visitor) -> Response:
     account = visitor.identity.account
     found = await api_of(request).store.find(CloudConnection, DIGITALOCEAN, account)
     told = connection_of(found)
-    return _shown(told) if wants_page(request) else answer(told)
+    if wants_page(request):
+        return _shown(told, api_of(request).settings.front_url)
+    return answer(told)
 
 
 @paged
@@ -168,10 +170,11 @@ def _authorize_url(api: Api, state: str) -> str:
     return f"{settings.digitalocean_oauth_url}/authorize?{urlencode(asked)}"
 
 
-def _shown(told: Connection) -> Response:
+def _shown(told: Connection, front_url: str) -> Response:
     under_way = told.state in ("connecting", "disconnecting")
     if told.state in ("connected", "refreshing"):
-        more = button("Disconnect", "/auth/do/disconnect")
+        more = link("Your VPSs", f"{front_url}/terminal/")
+        more += button("Disconnect", "/auth/do/disconnect")
     else:
         more = "" if under_way else link("Connect DigitalOcean", "/auth/do")
     again = AGAIN_SECONDS if under_way else 0

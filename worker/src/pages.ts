@@ -114,7 +114,8 @@ ${alertBox(alert)}
 ${credentials("new-password")}
 <button>Sign up</button>
 </form>
-<p>Already have a workspace? Open its address, <strong>name.${domain}</strong>, and sign in there.</p>`;
+<p>Already have a workspace? Open its address, <strong>name.${domain}</strong>, and sign in there.</p>
+<p>Droplets of your own at DigitalOcean, and terminals on them: <a href="/terminal/">your VPSs</a>.</p>`;
   return htmlResponse(
     "A machine for everyone",
     body,
