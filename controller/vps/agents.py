@@ -81,6 +81,8 @@ async def _order(scope: VpsScope, tools: VpsTools, agent: AgentStatus) -> None:
         "agent": agent.name,
     }
     agent.asked_at, agent.hello = scope.now, scope.object.status.gateway.hello
+    # On record before it is asked for; who dies in between asks for the same by the same name.
+    await scope.save_if_unmoved()
     try:
         await send(scope, tools, order)
     except CommandRefusedError as error:

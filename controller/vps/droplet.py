@@ -104,6 +104,7 @@ def _record(scope: VpsScope, seen: Droplet) -> DropletStatus:
         image=seen.image or spec.image,
         team=scope.access.team,
         created_at=seen.created_at,
+        active_since=scope.now if seen.status == "active" else None,
     )
 
 

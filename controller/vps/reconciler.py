@@ -59,7 +59,9 @@ class VpsReconciler(KindReconciler[Vps]):
 
     def scope(self, resource: Vps, request: Request) -> VpsScope:
         """A Vps' scope carries what the steps find out."""
-        return VpsScope(self.store, self.recorder, resource, request)
+        scope = VpsScope(self.store, self.recorder, resource, request)
+        scope.phase_before = resource.status.phase
+        return scope
 
     def status_of(self, row: Mapping[str, Any]) -> VpsStatus:
         """Whatever was on record, a droplet may have been made: it is found by its tag."""

@@ -9,9 +9,9 @@ from controller.scope import awaited
 from controller.vps.access import gain_access
 from controller.vps.credentials import forget_tokens
 from controller.vps.destruction import destroy
-from controller.vps.intent import await_evidence
-from controller.vps.lookup import ours
-from controller.vps.tools import VpsScope, VpsTools, Wait
+from controller.vps.intent import BUSY, await_evidence, busy, idle
+from controller.vps.lookup import look
+from controller.vps.tools import LISTING_GRACE, VpsScope, VpsTools, Wait
 from crds.authorized_key import AuthorizedKey
 from crds.session import Session
 
@@ -49,10 +49,24 @@ async def remove_droplets(scope: VpsScope, tools: VpsTools) -> Wait | None:
             return wait
         status.droplet = None
         await scope.save()
-    for droplet in await ours(scope):
+    found = await look(scope)
+    for droplet in found.there:
         if wait := await destroy(scope, droplet.id):
             return wait
     await_evidence(scope)
+    if found.vanished:
+        return _await_lists(scope)
+    idle(scope)
+    return None
+
+
+def _await_lists(scope: VpsScope) -> Wait | None:
+    """A 404 may be DigitalOcean's bad minute: lists have to agree, unless they are merely stale."""
+    wait = busy(scope, "its droplet to be gone from DigitalOcean's lists")
+    known = scope.object.status.condition(BUSY)
+    if known is not None and scope.now < known.last_transition_time + LISTING_GRACE:
+        return wait
+    idle(scope)
     return None
 
 

@@ -57,9 +57,7 @@ async def _revoke_keys(scope: VpsScope, tools: VpsTools) -> None:
             await _take_away(scope, tools, "ssh.revoke", fingerprint, {"fingerprint": fingerprint})
 
 
-async def _live(
-    scope: VpsScope, kind: type[Session | AuthorizedKey]
-) -> Sequence[dict[str, Any]]:
+async def _live(scope: VpsScope, kind: type[Session | AuthorizedKey]) -> Sequence[dict[str, Any]]:
     """The rows of a kind that are of this Vps and shall stay."""
     rows = await scope.store.rows(kind, namespace=scope.namespace, spec={"vps": scope.name})
     return [row for row in rows if row["deletion_timestamp"] is None]

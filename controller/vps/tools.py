@@ -104,6 +104,7 @@ class VpsScope(Scope[Vps]):
     """A Vps during one reconcile.
 
     Attributes:
+        phase_before: Its phase as read.
         power: What it shall do at present: what is wished for, as far as its account may.
         heard: What its gateway reported, by subject.
         seen: The droplet as read in this reconcile; None when nothing had to be read.
@@ -112,6 +113,7 @@ class VpsScope(Scope[Vps]):
         given_api: DigitalOcean, likewise.
     """
 
+    phase_before: str = ""
     power: Literal["Running", "Stopped"] = "Running"
     heard: Mapping[str, Observation] = {}
     seen: Droplet | None = None

@@ -21,6 +21,8 @@ def give_verdict(scope: VpsScope, account: Account, wait: Wait | None) -> None:
     reached = wait is None and status.phase == REACHED[scope.power]
     if account.spec.state != "Active":
         status.phase = account.spec.state
+    if status.phase != scope.phase_before:
+        scope.event("PhaseChanged", f"{status.phase}, was {scope.phase_before}")
     if fixed := _differences(scope):
         message = f"a droplet stays as it was made: {fixed}; wish for that, or make another VPS"
         scope.condition("Ready", status=False, reason="DropletIsFixed", message=message)

@@ -1,4 +1,7 @@
-"""A droplet's life: made once, switched off and on, and gone without a trace."""
+"""A droplet's life: made once, switched off and on, and gone without a trace.
+
+Slow, because each test is minutes of a life, with a database and a controller of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from crds.session import Session, SessionSpec
 from deploy.local.simulators.gateways import TOKENS
 from tests.simulation.processes import USER
 from tests.vps.vps_scene import NAME, VpsScene, is_token, play, settled, token_in
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_droplet_comes_up(database_url: str) -> None:
@@ -58,12 +63,8 @@ def test_the_token_stands_only_in_the_droplet(database_url: str) -> None:
     play(database_url, scene)
 
 
-@pytest.mark.slow
 def test_nothing_happens_at_rest(database_url: str) -> None:
-    """A droplet as wished costs no write and no call of its own, however long it runs.
-
-    Slow, because it takes some hours of looks to see that they change nothing.
-    """
+    """A droplet as wished costs no write and no call of its own, however long it runs."""
 
     async def scene(here: VpsScene) -> None:
         await settled(here)

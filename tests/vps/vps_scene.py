@@ -46,6 +46,7 @@ from deploy.local.simulators.gateways import (
     into_store,
 )
 from deploy.local.simulators.transport import SimulatorTransport
+from deploy.local.simulators.wire import Handler
 from tests.simulation.faults import Plan
 from tests.simulation.processes import INSTALLATION, USER, Processes, _random
 from tests.simulation.sweep import quiet
@@ -106,7 +107,7 @@ class VpsScene(Processes):
         self.droplets = DropletGateways(self.hub)
         self.cloud.on_boot, self.cloud.on_halt = self.droplets.boot, self.droplets.halt
         api = DigitalOceanAPI(self.cloud)
-        hosts = {API_HOST: api, OAUTH_HOST: api, HUB_HOST: self.hub}
+        hosts: dict[str, Handler] = {API_HOST: api, OAUTH_HOST: api, HUB_HOST: self.hub}
         self.simulators = SimulatorTransport(fly=self.fly, kv=self.kv, hosts=hosts)
         self.calls: list[str] = []
         self.mishap: Mishap = lambda _: ""
@@ -374,4 +375,4 @@ def token_in(user_data: str) -> str:
 
 def is_token(text: str) -> bool:
     """Whether a text is 32 bytes in URL-safe base64."""
-    return len(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))) == 32  # noqa: PLR2004 - as said
+    return len(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))) == 32
