@@ -22,6 +22,21 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have tests of a group run in one process, which has what they share once.
+
+    pytest-xdist 3.8 tells its scheduler of groups by the tests' names, and writes them where
+    pytest 9.2 does not look any more.
+    """
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        groups = sorted({mark.args[0] for mark in item.iter_markers("xdist_group")})
+        if groups and not item.nodeid.endswith(tail := f"@{'_'.join(groups)}"):
+            item._id = type(item._id).parse(f"{item.nodeid}{tail}")
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what stays until the end: modules and collected tests.
 

@@ -105,7 +105,7 @@ def _add(
         return
     counts = properties[TALLY]
     assert isinstance(counts, list)
-    name, _, parameters = report.nodeid.rpartition("::")[2].partition("[")
+    name, _, parameters = report.nodeid.partition("@")[0].rpartition("::")[2].partition("[")
     row = rows[name.removeprefix("test_"), parameters.rstrip("]").split("-")[0]]
     row[0] += counts[0]
     row[1] += counts[1] or report.failed
