@@ -67,6 +67,7 @@ class Gateway:
         self._folder = self._paths.find(settings.state)
         self._store = Store(self._folder / _STATE)
         self._outbound = Outbound()
+        self._take_over_words()
         self.stop = asyncio.Event()
         self.restarts = False
         self.sessions = Sessions(self._multiplexer(), self._store, self._outbound, self._furnish)
@@ -108,6 +109,8 @@ class Gateway:
             await asyncio.gather(*running, *self._tasks, return_exceptions=True)
             await self._agents.aclose()
             await self.sessions.aclose()
+            self._store.state.unsaid = self._outbound.unsaid()
+            self._store.save()
 
     # What the connection asks of us
 
@@ -178,6 +181,13 @@ class Gateway:
             raise refusal(error) from error
         columns, rows = size_of(message)
         return Start(message["session_id"], command, folder, self._environment, columns, rows)
+
+    def _take_over_words(self) -> None:
+        """Say what an earlier program could not, once: later it may be true no longer."""
+        unsaid, self._store.state.unsaid = self._store.state.unsaid, []
+        if unsaid:
+            self._outbound.restore(unsaid)
+            self._store.save()
 
     def _multiplexer(self) -> Multiplexer:
         tmux = None if self._settings.multiplexer == "pty" else find_tmux()

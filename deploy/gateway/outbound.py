@@ -54,6 +54,15 @@ class Outbound:
         self._queue = deque(lasting[-MOST_LASTING:])
         self._waiting.clear()
 
+    def restore(self, unsaid: list[str]) -> None:
+        """Take over what an earlier program could not say."""
+        self._queue.extend(_Item(text, lasting=True) for text in unsaid)
+
+    def unsaid(self) -> list[str]:
+        """Return what waits for the next connection."""
+        items = (item for item in self._queue if isinstance(item, _Item) and item.lasting)
+        return [item.content for item in items if isinstance(item.content, str)]
+
     def say(self, message: Message, *, lasting: bool = False) -> None:
         """Send a message; only a lasting one waits for the next connection."""
         if self._open or lasting:

@@ -70,12 +70,14 @@ class State:
         keys: By fingerprint.
         done: Commands by id, oldest first.
         updated_from: The version before the last update, until the hub was told of it.
+        unsaid: Messages that no connection has taken, as they travel.
     """
 
     sessions: dict[str, SessionRecord] = field(default_factory=dict)
     keys: dict[str, KeyRecord] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
     updated_from: str | None = None
+    unsaid: list[str] = field(default_factory=list)
 
 
 class Store:
@@ -117,4 +119,5 @@ def _read(saved: Mapping[str, Any]) -> State:
         {fingerprint: KeyRecord(**record) for fingerprint, record in saved["keys"].items()},
         {id_: Done(**record) for id_, record in saved["done"].items()},
         saved["updated_from"],
+        saved.get("unsaid", []),
     )

@@ -133,6 +133,26 @@ async def test_it_comes_back_with_its_sessions_and_lasting_words(hub: Hub, run: 
 
 
 @pytest.mark.anyio
+async def test_what_could_not_be_said_is_said_by_the_next_program(hub: Hub, run: Run) -> None:
+    """A session that ends while nobody is connected is not forgotten."""
+    first = await run()
+    session = "0b9d3a52-6a7e-4c51-9a55-2f0c6d1f7a10"
+    await hub.create(session)
+    hub.refusal = 503
+    await hub.connections[-1].close(1012)
+    await hub.connections[-1].wait_closed()
+    while first._outbound.is_open:  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    await first.sessions.end(session)
+    await run.stop(first)
+    hub.refusal = 0
+    await run()
+    ended = await hub.get("session.ended")
+
+    assert (session, "ended") == (ended["session_id"], ended["reason"])
+
+
+@pytest.mark.anyio
 async def test_a_gateway_that_is_no_more_ends(hub: Hub, run: Run) -> None:
     """And says so, for whoever started it."""
     gateway = await run()

@@ -73,6 +73,18 @@ def test_a_snapshot_draws_what_it_was_taken_of(output: str) -> None:
     assert draw(one) == draw(other)
 
 
+def test_what_scrolls_out_of_an_alternate_screen_is_no_history() -> None:
+    """What was there before comes back, with the cursor where it was."""
+    emulator = _emulator("one\r\ntwo\x1b[?1049h" + "full\r\n" * 20)
+    inside = emulator.picture()
+    emulator.feed(b"\x1b[?1049l")
+    after = emulator.picture()
+
+    assert ("full", []) == (inside.screen.lines[0], list(inside.history))
+    assert inside.behind == after.screen
+    assert (["one", "two"], (3, 1)) == (list(after.screen.lines[:2]), after.screen.cursor)
+
+
 def test_a_program_s_questions_are_answered() -> None:
     """Where the cursor is, and what the terminal is; what is not understood harms nobody."""
     answers: list[bytes] = []

@@ -98,6 +98,7 @@ def test_the_state_is_found_again(tmp_path: Path) -> None:
     store.state.keys["k"] = KeyRecord("ssh-x", "l", None)
     store.state.done["c"] = Done("d", {"type": "ack"}, 1.5)
     store.state.updated_from = "1.0.0"
+    store.state.unsaid = ["{}"]
     store.save()
 
     assert store.state == Store(tmp_path / "deep" / "state.json").state

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -18,7 +19,8 @@ from deploy.local.simulators.digitalocean.boot import (
     booted,
     gateway_settings,
 )
-from deploy.local.simulators.fly.groups import told
+from deploy.local.simulators.fly.groups import free_port, told
+from deploy.local.simulators.persistence import StateFile
 from tests.gateway.gateway_hub import GATEWAY, TOKEN, Hub
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +139,45 @@ asyncio.run(main())
 
     assert len(processes) >= 5
     assert [] == Boots(tmp_path, lambda _: True).end_leftovers()
+
+
+@pytest.mark.slow
+async def test_a_simulator_that_starts_again_boots_what_ran(hub: Hub, tmp_path: Path) -> None:
+    """Nothing runs in between, and the disk is the same; slow: starts two simulators."""
+    cloud = DigitalOceanCloud(timings=DropletTimings.instant())
+    saved = StateFile(tmp_path / "digitalocean" / "state.json", cloud)
+    saved.open()
+    wish = ORDER | {"user_data": _cloud_init(_variables(hub.url))}
+    number = cloud.create_droplet(cloud.team_of(), wish)["droplet"]["id"]
+    while cloud.droplets[number].status != "active":  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    saved.close()
+    await cloud.aclose()
+    disks = tmp_path / "digitalocean" / "droplets"
+    seen: list[object] = []
+    for count in (1, 2):
+        async with _simulator(tmp_path) as process:
+            await hub.get("gateway.hello", count)
+            seen += [path.name for path in (disks / str(number) / "root").glob("kept")]
+            (disks / str(number) / "root" / "kept").touch()
+        seen.append(process.returncode)
+        seen += list(told("GATEWAY_ROOT", disks))
+
+    assert [0, "kept", 0] == seen
+
+
+@asynccontextmanager
+async def _simulator(state: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.local.simulators", "digitalocean"),
+        *("--state", str(state), "--port", str(free_port())),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def test_disks_that_no_droplet_has_are_removed(tmp_path: Path) -> None:

@@ -166,13 +166,12 @@ class Sessions:
             self._outbound.wake(session.flow)
 
     async def aclose(self) -> None:
-        """Let go of all sessions, and note where they are."""
+        """Let go of all sessions, and note where they are; the store is not saved yet."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for uid, session in self._sessions.items():
             self._store.state.sessions[uid].sequence = session.flow.sequence
         terminals = [each.terminal for each in self._sessions.values() if each.terminal is not None]
         await asyncio.gather(*(each.leave() for each in terminals))
-        self._store.save()
 
     # Steps
 
