@@ -9,9 +9,13 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr
 
-OK, BROKEN = 200, 500
-# The id is in use, or too many wait: it passes.
-LATER: Final = frozenset({409, 429})
+from crds.words import plain
+
+OK: Final = 200
+# The Worker does not take our token.
+UNWELCOME: Final = frozenset({401, 403})
+# The command itself is wrong. Anything else passes, also what a Worker says that is not ours yet.
+WRONG: Final = frozenset({400, 413})
 ANSWER_SECONDS: Final = 15.0
 """The hub answers after 10 s at the latest; what takes longer is a hub that is not there."""
 
@@ -25,6 +29,8 @@ class CommandError(Exception):
     """
 
     def __init__(self, code: str, detail: str = "") -> None:
+        # A gateway's own words may be among them, and it may say what it likes.
+        code, detail = plain(code), plain(detail)
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail
@@ -39,6 +45,10 @@ class CommandUnknownError(CommandError):
 
     The same command with the same id can be sent again.
     """
+
+
+class TokenRefusedError(CommandError):
+    """The Worker does not take our token: nothing was sent, and nothing will be until it does."""
 
 
 class CommandRefusedError(CommandError):
@@ -79,6 +89,7 @@ class GatewayHub:
         Raises:
             GatewayOfflineError: Nothing was sent.
             CommandUnknownError: It may have been carried out.
+            TokenRefusedError: Nothing was sent: the Worker does not know us.
             CommandRefusedError: It was not taken, or it was answered with `ok` false.
         """
         try:
@@ -111,6 +122,8 @@ def _refusal(status: int, body: Mapping[str, Any]) -> CommandError:
     detail = str(body.get("detail", ""))
     if code == "gateway-offline":
         return GatewayOfflineError(code, detail)
-    if status >= BROKEN or status in LATER:
-        return CommandUnknownError(code, detail)
-    return CommandRefusedError(code, detail)
+    if status in UNWELCOME:
+        return TokenRefusedError(code, detail)
+    return (
+        CommandRefusedError(code, detail) if status in WRONG else CommandUnknownError(code, detail)
+    )

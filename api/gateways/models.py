@@ -10,17 +10,13 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_val
 
 from api.models import Answer, Body
 from crds.vps import AgentName
+from crds.words import plain
 
 # What a number of JavaScript can hold exactly.
 LARGEST: Final = 2**53 - 1
 MOST_OBSERVATIONS: Final = 100
 # Long before the first gateway; a moment that PostgreSQL could not give back stays out.
 EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL keeps no NUL in a text."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _late_enough(moment: datetime) -> datetime:
@@ -44,7 +40,7 @@ class GatewayProblem(Told):
     """Why something was not done."""
 
     code: Code
-    message: Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
+    message: Annotated[str, Field(max_length=1000), AfterValidator(plain)]
 
 
 class GatewaySession(Told):

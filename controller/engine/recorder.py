@@ -15,6 +15,7 @@ import structlog
 from crds.clock import Clock
 from crds.meta import Key
 from crds.store import EventRecord
+from crds.words import plain
 
 log = structlog.get_logger("invoker.recorder")
 
@@ -81,7 +82,8 @@ class EventRecorder:
             message: A sentence for people, without secrets.
         """
         self.reasons[reason] += 1
-        message = message[:MESSAGE_LIMIT]
+        # One that cannot be kept would hold all others back with it.
+        message = plain(message, MESSAGE_LIMIT)
         same = (uid, type_, reason, message)
         now = self._clock.now()
         known = self._pending.get(same)

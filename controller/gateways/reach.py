@@ -14,6 +14,7 @@ from crds.gateway_hub import (
     CommandRefusedError,
     GatewayHub,
     GatewayOfflineError,
+    TokenRefusedError,
 )
 from crds.meta import Key, OwnerReference, Resource
 from crds.store.observations import CONNECTION, HELLO, Observation
@@ -26,7 +27,6 @@ AWAY: Final = "its VPS is not connected"
 OFFLINE_RETRY_SECONDS: Final = 5.0
 TOKEN_RECHECK_SECONDS: Final = 60.0
 _OFFLINE: Final = "gateway-offline"
-_TOKEN_REFUSED: Final = frozenset({"unauthenticated", "forbidden", "status-401", "status-403"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,8 @@ async def command(
     scope.request.guard()
     try:
         await hub.send(gateway, order)
-    except CommandRefusedError as error:
-        if error.code not in _TOKEN_REFUSED:
-            raise
-        raise meaning_of(error) from error
+    except CommandRefusedError:
+        raise
     except CommandError as error:
         raise meaning_of(error) from error
 
@@ -167,7 +165,7 @@ def meaning_of(error: CommandError) -> ReconcileError:
             return RetryLater("GatewayOffline", AWAY, after=OFFLINE_RETRY_SECONDS)
         case GatewayOfflineError():
             return RetryLater("HubUnreachable", "the hub of the gateways cannot be reached")
-        case CommandRefusedError(code=code) if code in _TOKEN_REFUSED:
+        case TokenRefusedError():
             text = "the hub of the gateways does not take our token"
             return Blocked("HubRefusesToken", text, recheck_after=TOKEN_RECHECK_SECONDS)
         case CommandRefusedError():

@@ -293,10 +293,10 @@ async def test_a_hub_whose_clock_is_ahead(coast: Coast) -> None:
 
 
 async def test_what_a_newer_hub_adds(coast: Coast) -> None:
-    """What is not known is not kept, and stands in nobody's way; nor does a NUL."""
+    """What is not known is not kept, and stands in nobody's way; nor do control characters."""
     vps = await coast.vps()
     error = example("session.error")
-    error["error"]["message"] = "a\0b"
+    error["error"]["message"] = "a\0b\x1b[2Jc\nd"
     answer = await report(
         coast,
         vps.uid,
@@ -309,7 +309,7 @@ async def test_what_a_newer_hub_adds(coast: Coast) -> None:
     assert HEALTH == kept["health"].message
     told = kept[f"session-error/{SESSION}"].message
     assert told is not None
-    assert "a\ufffdb" == told["error"]["message"]
+    assert "a b [2Jc d" == told["error"]["message"]
 
 
 BROKEN: Final[list[tuple[str, Any]]] = [

@@ -17,6 +17,7 @@ from crds.gateway_hub import (
     CommandUnknownError,
     GatewayHub,
     GatewayOfflineError,
+    TokenRefusedError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -93,8 +94,9 @@ async def test_an_answer_may_be_another_message() -> None:
         (httpx.Response(502, text="<html>"), CommandUnknownError, "status-502"),
         (_problem(400, "malformed"), CommandRefusedError, "malformed"),
         (_problem(413, "too-large"), CommandRefusedError, "too-large"),
-        (httpx.Response(401), CommandRefusedError, "status-401"),
-        (httpx.Response(404, json=[]), CommandRefusedError, "status-404"),
+        (_problem(401, "unauthenticated"), TokenRefusedError, "unauthenticated"),
+        (httpx.Response(403), TokenRefusedError, "status-403"),
+        (httpx.Response(404, json=[]), CommandUnknownError, "status-404"),
     ],
 )
 async def test_each_answer_tells_whether_it_may_have_been_done(
@@ -119,6 +121,24 @@ async def test_a_gateway_that_does_not_do_it_says_why() -> None:
     )
     assert "no-such-session: it is gone" == str(error)
     assert ("refused", "refused") == (silent.code, str(silent))
+
+
+async def test_a_gateways_words_can_be_kept_and_shown() -> None:
+    """They hold nothing that PostgreSQL refuses or that a terminal takes for an order."""
+    problem = '{"code": "bad", "message": "a\\u0000b\\ud800c\\u001b[2Jd\\r\\ne"}'
+    body = f'{{"type": "ack", "id": "end.1", "ok": false, "error": {problem}}}'
+
+    error = await _refused(httpx.Response(200, text=body))
+
+    assert "a b c [2Jd  e" == error.detail
+
+
+async def test_no_gateway_speaks_for_the_worker() -> None:
+    """A gateway that answers as if our token were refused refuses nothing but its own command."""
+    problem = {"code": "unauthenticated", "message": "?"}
+    error = await _refused(httpx.Response(200, json={**DONE, "ok": False, "error": problem}))
+
+    assert CommandRefusedError is type(error)
 
 
 async def test_no_refusal_repeats_the_token() -> None:

@@ -54,6 +54,21 @@ def test_one_object_cannot_flood() -> None:
     assert run(main, limit_seconds=2000) == [25, 2, 2, 271]
 
 
+def test_no_words_hold_back_all_others() -> None:
+    """What PostgreSQL would refuse, and terminals would obey, is not in an event's words."""
+
+    async def main() -> FakeEvents:
+        table = FakeEvents()
+        recorder = EventRecorder(table, clock())
+        recorder.event(A, UID, "Warning", "Failed", "a\0b\ud800c\x1b[2Jd\ne")
+        await recorder.flush()
+        return table
+
+    [[event]] = run(main, limit_seconds=10).batches
+
+    assert "a b c [2Jd e" == event.message
+
+
 def test_events_survive_an_outage() -> None:
     """What could not be written is written later, with the whole count; the caller never knows."""
 
