@@ -117,12 +117,14 @@ class Roads(httpx.AsyncBaseTransport):
         blocked: Whether nothing gets through.
         crash: The type of a command at which the process dies, and whether that was sent.
         crashes: How often it died so.
+        delay: How many seconds the next command is on its way.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport, die: Callable[[], None]) -> None:
         self.blocked = False
         self.crash: tuple[str, bool] | None = None
         self.crashes = 0
+        self.delay = 0.0
         self._inner = inner
         self._die = die
 
@@ -130,6 +132,8 @@ class Roads(httpx.AsyncBaseTransport):
         """Pass a command on, or not."""
         if self.blocked:
             raise httpx.ConnectError("refused", request=request)
+        delay, self.delay = self.delay, 0.0
+        await asyncio.sleep(delay)
         body = (await request.aread()).decode()
         struck = self.crash is not None and f'"{self.crash[0]}"' in body
         sent = self.crash is not None and self.crash[1]
@@ -197,9 +201,13 @@ class World:
         self._process.cancel()
         running_loop().call_later(RESTART_SECONDS, self.start)
 
+    def client(self) -> GatewayHub:
+        """How the process commands gateways."""
+        return GatewayHub(self.roads, base_url=f"https://{HUB_HOST}", token=SecretStr(self.token))
+
     async def _run(self) -> None:
         recorder = EventRecorder(self.store.events, self.store.clock)
-        hub = GatewayHub(self.roads, base_url=f"https://{HUB_HOST}", token=SecretStr(self.token))
+        hub = self.client()
         controllers = [
             self._controller("Vps", NotingVps(self.store, recorder, self._tools(hub))),
             self._controller("Session", SessionReconciler(self.store, recorder, hub)),

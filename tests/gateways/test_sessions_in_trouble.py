@@ -6,12 +6,15 @@ import asyncio
 
 import pytest
 
-from crds.meta import ObjectMeta, OwnerReference
+from controller.engine import EventRecorder, Grip, Request
+from controller.gateways.session import SessionReconciler
+from crds.errors import FencedError
+from crds.meta import Key, ObjectMeta, OwnerReference
 from crds.session import Session, SessionSpec
 from crds.vps import Vps, VpsSpec
 from tests.gateways.conftest import Play
 from tests.gateways.gateway_steps import RUNNING, running
-from tests.gateways.gateway_world import VPS, World
+from tests.gateways.gateway_world import USER, VPS, World
 
 
 def test_what_is_lost_at_once_is_not_begun_for_ever(play_scene: Play) -> None:
@@ -255,5 +258,26 @@ def test_many_sessions_are_many(play_scene: Play) -> None:
 
         assert (20, 20) == (begun, len(here.gateway.machine.sessions))
         assert 40 == len(here.hub.of_type("session.create"))
+
+    play_scene(scene)
+
+
+def test_who_has_lost_the_shard_commands_nothing(play_scene: Play) -> None:
+    """Neither a beginning nor an end: whoever has the key by then sees to both."""
+
+    def lost() -> None:
+        raise FencedError("the shard's lease moved on")
+
+    async def scene(here: World) -> None:
+        await running(here)
+        recorder = EventRecorder(here.store.events, here.store.clock)
+        late = SessionReconciler(here.store, recorder, here.client())
+        await here.stop()
+        await here.make_session("t")
+        await here.delete(Session, "s")
+        for name in ("s", "t"):
+            request = Request(Key("Session", USER, name), grip=Grip(guard=lost))
+            with pytest.raises(FencedError):
+                await late.reconcile(request)
 
     play_scene(scene)

@@ -44,6 +44,7 @@ def test_the_end_of_one_row_is_not_the_end_of_another(play_scene: Play) -> None:
         await asyncio.sleep(600)
 
         assert (("Expired", "k"), {}) == (between, there(here))
+        assert 1 == len(here.hub.of_type("ssh.revoke"))
 
     play_scene(scene)
 
@@ -62,6 +63,24 @@ def test_rows_of_one_key_that_change_at_once_agree(play_scene: Play) -> None:
         await asyncio.sleep(10)
 
         assert ("k7", "k3") == (made, there(here)[KEY].label)
+
+    play_scene(scene)
+
+
+def test_rows_of_one_key_do_not_overtake_each_other(play_scene: Play) -> None:
+    """A command that is long on its way does not bring back what another row wished before."""
+
+    async def scene(here: World) -> None:
+        await authorized(here, ends_in=600.0)
+        await here.make_key("l", ends_in=1200.0)
+        await here.until_phase(AuthorizedKey, "l", "Authorized")
+        here.roads.delay = 2.0
+        await here.edit(AuthorizedKey, "k", label="late")
+        await asyncio.sleep(0.5)
+        await here.edit(AuthorizedKey, "l", label="new")
+        await asyncio.sleep(10)
+
+        assert "new" == there(here)[KEY].label
 
     play_scene(scene)
 
