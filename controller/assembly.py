@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
 from opentelemetry.trace import Tracer
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from controller import mapping
 from controller.account import AccountReconciler
 from controller.cloud_connection import CloudConnectionReconciler
+from controller.clouds import Clouds, Pace
 from controller.collector import Collector
 from controller.devenv.reconciler import DevEnvReconciler
 from controller.devenv.tools import Tools as DevEnvTools
-from controller.devenv.watch import GatewayProber, Metrics, UsageWatch
+from controller.devenv.watch import GatewayProber, UsageWatch
 from controller.edge import Edge, EdgeWatch
 from controller.engine import (
     Controller,
@@ -36,7 +35,6 @@ from controller.engine import (
     Runnable,
     Shards,
     TimerSource,
-    Timing,
     WatchSource,
     WorkQueue,
     wish_changed,
@@ -44,34 +42,22 @@ from controller.engine import (
 from controller.gateways.authorized_key import AuthorizedKeyReconciler
 from controller.gateways.session import SessionReconciler
 from controller.gateways.watch import Dependents, GatewayWatch
-from controller.grants import Application, GrantTools
-from controller.machine.agent import AgentClient
+from controller.grants import GrantTools
 from controller.machine.reconciler import MachineReconciler
 from controller.machine.tools import Tools
-from controller.metrics import (
-    DatabaseWatch,
-    EventMetrics,
-    FleetWatch,
-    LeakMetrics,
-    UsageMetrics,
-)
 from controller.observer import Observer
 from controller.platform import PlatformReconciler
 from controller.probes import Prober
-from controller.providers.cloudflare import WorkersKV
-from controller.providers.fly import Fly
-from controller.providers.netlify import Netlify
 from controller.route import RouteReconciler
+from controller.told import Told
 from controller.vps.collector import DropletCollector
 from controller.vps.observer import DropletObserver
 from controller.vps.reconciler import VpsReconciler
-from controller.vps.tools import Gateways, VpsTools
+from controller.vps.tools import VpsTools
 from controller.workspace import WorkspaceReconciler
 from crds.access import AccessTokens
-from crds.credentials import MachineTokens
 from crds.meta import Key
 from crds.platform import PLATFORM
-from crds.secrets import Secrets
 from crds.store import Store, WatchEvent
 from crds.store.tombstones import Tombstones
 
@@ -88,74 +74,7 @@ COMPACT_SECONDS = 3600.0
 ROUTE_WORKERS = 256
 FIRST_LOOK_SECONDS = 30.0
 
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often things are looked at, in seconds.
-
-    Attributes:
-        resync: In so long every object is reconciled once, whether or not anything changed.
-        timing: How long shard leases live.
-        shards: How many shards there are; the same on all replicas, for ever.
-    """
-
-    resync: float = 600.0
-    timing: Timing = field(default_factory=Timing)
-    shards: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Clouds:
-    """The outside world of a replica.
-
-    Attributes:
-        fly: The provider of machines.
-        kv: The edge's memory.
-        agent: How machines are reached.
-        tokens: The machines' credentials.
-        installation: Whose marks we put and heed.
-        agent_env: What every agent is told.
-        secrets: The table of secrets.
-        fingerprint: A keyed hash of a value that may stand in a row in place of it.
-        gateways: How the gateways in users' droplets come to be and are reached.
-        random: So many random bytes, fit for keys.
-        netlify: Where front ends are built, if a team's token is configured.
-        metrics: The provider's metrics, if they can be asked for.
-        digitalocean: DigitalOcean, if an application is configured that users can grant to.
-    """
-
-    fly: Fly
-    kv: WorkersKV
-    agent: AgentClient
-    tokens: MachineTokens
-    installation: str
-    agent_env: Mapping[str, str]
-    secrets: Secrets
-    fingerprint: Callable[[bytes], str]
-    gateways: Gateways
-    random: Callable[[int], bytes] = os.urandom
-    netlify: Netlify | None = None
-    metrics: Metrics | None = None
-    digitalocean: Application | None = None
-
-
-class Told:
-    """What Prometheus is told beyond the engine and the providers."""
-
-    def __init__(
-        self,
-        store: Store,
-        recorder: EventRecorder,
-        ping: Callable[[], Awaitable[None]],
-        usage: UsageWatch | None,
-        registry: CollectorRegistry,
-    ) -> None:
-        self.fleet = FleetWatch(store, registry)
-        self.leaks = LeakMetrics(registry)
-        self.database = DatabaseWatch(ping, store.database.pool, registry)
-        EventMetrics(recorder, registry)
-        UsageMetrics(usage, registry)
-        ProcessCollector(registry=registry)
+__all__ = ["Clouds", "Pace", "Replica"]
 
 
 class Replica:
