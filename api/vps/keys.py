@@ -95,7 +95,7 @@ def key_view(vps: Vps, key: AuthorizedKey, now: datetime) -> KeyView:
         fingerprint=spec.fingerprint,
         label=spec.label,
         type=spec.type,
-        expires_at=spec.expires_at,
+        expires_at=key.ends_at,
         status=state,
         message=_message_of(key, state),
     )
@@ -103,7 +103,7 @@ def key_view(vps: Vps, key: AuthorizedKey, now: datetime) -> KeyView:
 
 def state_of(key: AuthorizedKey, now: datetime) -> KeyState:
     """The word for how it is; what is over is so whoever has noticed it."""
-    if key.spec.expires_at is not None and key.spec.expires_at <= now:
+    if key.ends_at is not None and key.ends_at <= now:
         return "expired"
     return STATES.get(key.status.phase, "waiting")
 

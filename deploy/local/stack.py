@@ -271,7 +271,7 @@ class Stack:
         """What the parts are told; over the caller's own variables, but for `CALLERS`."""
         settings, keys, simulated = self.settings, self.keys, self.simulated()
         # Who shares an organisation or a namespace must not take others' things for their own.
-        shared = not {"fly", "kv"} <= set(simulated)
+        shared = not {"fly", "kv", "digitalocean"} <= set(simulated)
         told = {
             "DATABASE_URL": database_url,
             "INVOKER_DOMAIN": "localhost",

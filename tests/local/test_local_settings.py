@@ -100,9 +100,10 @@ def test_missing_settings_of_real_providers(tmp_path: Path) -> None:
     assert "FLY_ORG" not in str(caught.value)
 
 
-def test_marks_differ_where_others_look(tmp_path: Path) -> None:
+@pytest.mark.parametrize("real", ["FLY_API_TOKEN", "DIGITALOCEAN_CLIENT_ID"])
+def test_marks_differ_where_others_look(tmp_path: Path, real: str) -> None:
     """Two installations on one real provider do not take each other's things for their own."""
-    environ = {"FLY_API_TOKEN": "real"}
+    environ = {real: "real"}
     names = {
         Stack(LocalSettings.read([], {}), Keys(tmp_path / name), environ).environment("")[
             "INVOKER_INSTALLATION"
