@@ -118,6 +118,7 @@ class Roads(httpx.AsyncBaseTransport):
         crash: The type of a command at which the process dies, and whether that was sent.
         crashes: How often it died so.
         delay: How many seconds the next command is on its way.
+        asked: How many commands set out.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport, die: Callable[[], None]) -> None:
@@ -125,6 +126,7 @@ class Roads(httpx.AsyncBaseTransport):
         self.crash: tuple[str, bool] | None = None
         self.crashes = 0
         self.delay = 0.0
+        self.asked = 0
         self._inner = inner
         self._die = die
 
@@ -132,6 +134,7 @@ class Roads(httpx.AsyncBaseTransport):
         """Pass a command on, or not."""
         if self.blocked:
             raise httpx.ConnectError("refused", request=request)
+        self.asked += 1
         delay, self.delay = self.delay, 0.0
         await asyncio.sleep(delay)
         body = (await request.aread()).decode()
@@ -345,11 +348,11 @@ class World:
 
     async def rests(self, seconds: float = 30.0) -> bool:
         """Whether looking at everything three times writes nothing and commands nothing."""
-        version, sent = await self.store.log.newest(), len(self.hub.sent)
+        version, asked = await self.store.log.newest(), self.roads.asked
         for _ in range(3):
             self.resync()
             await asyncio.sleep(seconds)
-        return (version, sent) == (await self.store.log.newest(), len(self.hub.sent))
+        return (version, asked) == (await self.store.log.newest(), self.roads.asked)
 
     async def _make(self, made: R) -> UUID:
         found = await self.store.find(Vps, made.spec.vps, USER)  # type: ignore[attr-defined]  # both kinds have one
