@@ -76,7 +76,7 @@ async def destroy_others(scope: VpsScope, tools: VpsTools) -> Wait | None:
     views = tools.observer.views(scope.namespace, scope.object.spec.connection, scope.uid) or ()
     if all(view.id == status.droplet.id for view in views):
         return None
-    for other in await ours(scope):
+    for other in await ours(scope, tools):
         if other.id != status.droplet.id:
             scope.event("Duplicate", f"droplet {other.id} is one too many", warning=True)
             return await destroy(scope, other.id)

@@ -13,7 +13,7 @@ from controller.vps.cost import check_size
 from controller.vps.credentials import new_token
 from controller.vps.gateway import forget_gateway
 from controller.vps.intent import await_evidence, effect, idle
-from controller.vps.lookup import ours
+from controller.vps.lookup import look, ours
 from controller.vps.tools import VpsScope, VpsTools, Wait
 from crds.vps import DropletStatus
 
@@ -47,7 +47,7 @@ async def ensure_droplet(scope: VpsScope, tools: VpsTools) -> Wait | None:
     tried = status.intent is not None and status.intent.operation == "Create"
     if scope.power == "Stopped" and not tried:
         return None
-    if found := await ours(scope):
+    if found := await ours(scope, tools):
         await _adopt(scope, found[0])
         return None
     await_evidence(scope)
@@ -160,7 +160,7 @@ def _note(scope: VpsScope, seen: Droplet) -> None:
 
 
 async def _miss(scope: VpsScope, tools: VpsTools) -> Wait:
-    """What is not found is looked for again, and by its tag too, before it counts as gone."""
+    """What is not found is looked for again, and counts as gone when no list shows it either."""
     droplet = scope.droplet
     droplet.missing_since = droplet.missing_since or scope.now
     message = f"DigitalOcean does not find droplet {droplet.id}"
@@ -168,6 +168,9 @@ async def _miss(scope: VpsScope, tools: VpsTools) -> Wait:
         scope.condition(MISSING, status=True, reason="NotFound", message=message)
         scope.condition("Ready", status=False, reason=MISSING, message=message)
         return Wait(MISSING_LOOK, message)
+    found = await look(scope, tools)
+    if found.vanished or droplet.id in [each.id for each in found.there]:
+        return Wait(MISSING_LOOK, f"{message}, and lists it")
     scope.event("DropletLost", f"{message}; another one is made in its place", warning=True)
     await forget_droplet(scope, tools)
     return Wait(0, message)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from controller.providers import NotFound
 from controller.providers.digitalocean import Droplet
 from controller.vps import names
-from controller.vps.tools import VpsScope
+from controller.vps.tools import VpsScope, VpsTools
 
 
 class Found(NamedTuple):
@@ -22,19 +22,23 @@ class Found(NamedTuple):
     vanished: int
 
 
-async def look(scope: VpsScope) -> Found:
-    """List the droplets that carry the Vps' tag, and read each: lists may be stale."""
+async def look(scope: VpsScope, tools: VpsTools) -> Found:
+    """List the droplets that carry the Vps' tag, and read each: lists may be stale.
+
+    Another installation with a copy of our rows has the same uids, and a mark of its own.
+    """
     tag = names.uid_tag(scope.uid)
     listed = await scope.api.list_droplets(scope.access.connection, tag=tag, call=scope.call)
     found = [await read(scope, each.id) for each in listed]
-    there = [each for each in found if each is not None and tag in each.tags]
+    marks = {tag, names.installation_tag(tools.installation)}
+    there = [each for each in found if each is not None and marks.issubset(each.tags)]
     ordered = sorted(there, key=lambda each: (each.created_at, each.id))
     return Found(ordered, sum(each is None for each in found))
 
 
-async def ours(scope: VpsScope) -> list[Droplet]:
-    """The droplets that carry the Vps' tag, oldest first; each was read directly."""
-    return (await look(scope)).there
+async def ours(scope: VpsScope, tools: VpsTools) -> list[Droplet]:
+    """The droplets that carry the Vps' marks, oldest first; each was read directly."""
+    return (await look(scope, tools)).there
 
 
 async def read(scope: VpsScope, droplet: int) -> Droplet | None:

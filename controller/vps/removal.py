@@ -49,7 +49,7 @@ async def remove_droplets(scope: VpsScope, tools: VpsTools) -> Wait | None:
             return wait
         status.droplet = None
         await scope.save()
-    found = await look(scope)
+    found = await look(scope, tools)
     for droplet in found.there:
         if wait := await destroy(scope, droplet.id):
             return wait

@@ -15,6 +15,7 @@ from tests.simulation.scenarios import Scenario
 from tests.simulation.swept import SWEPT
 from tests.simulation.transitions import TRANSITIONS
 from tests.simulation.vps_lives import VPSES
+from tests.simulation.vps_troubles import VPS_TROUBLES
 
 LIVES: dict[str, Scenario] = (
     {name: swept.life for name, swept in SWEPT.items()}
@@ -29,4 +30,5 @@ LIVES: dict[str, Scenario] = (
     | TROUBLED
     | REAL
     | {name: swept.life for name, swept in VPSES.items()}
+    | VPS_TROUBLES
 )

@@ -10,6 +10,7 @@ from tests.simulation.strikes import Sweep, grouped
 from tests.simulation.sweep import calm, compare, live
 from tests.simulation.test_sweep import TWO_SIDED
 from tests.simulation.vps_lives import VPSES
+from tests.simulation.vps_troubles import VPS_TROUBLES
 
 pytestmark = [
     # Each is dozens of lives on a real database.
@@ -50,3 +51,13 @@ def test_crash_pairs(url: str, tally: Tally, scenario: str, every: bool) -> None
     """A second crash during the recovery from the first changes nothing in the end."""
     sweep = Sweep(url, tally, VPSES, scenario, every=every)
     sweep.run(sweep.pairs(), SAMPLED_OF)
+
+
+@pytest.mark.parametrize("scenario", VPS_TROUBLES)
+def test_trouble(url: str, tally: Tally, scenario: str) -> None:
+    """Lives with trouble of their own come to a good end, and leave nothing behind."""
+    tally.runs += 1
+
+    outcome = live(url, VPS_TROUBLES[scenario])
+
+    assert outcome.effects

@@ -100,6 +100,7 @@ class VpsWatchman(Watchman):
         self.twins: set[int] = set()
         self.ruined: set[int] = set()
         self._since: dict[str, float] = {}
+        self._told: set[str] = set()
 
     # What is there
 
@@ -300,7 +301,8 @@ class VpsWatchman(Watchman):
         wrong = dict(self._wrong(rows))
         self._since = {what: self._since.get(what, now) for what in wrong}
         for what, since in self._since.items():
-            if now - since > wrong[what]:
+            if now - since > wrong[what] and what not in self._told:
+                self._told.add(what)
                 self._complain(f"for {now - since:.0f} s: {what}")
 
     def _wrong(self, rows: list[Row]) -> Iterator[tuple[str, float]]:
@@ -325,6 +327,7 @@ class VpsWatchman(Watchman):
 
     def _wrong_in_gateways(self, rows: list[Row]) -> Iterator[tuple[str, float]]:
         wished = {str(row.uid) for row in rows if row.kind == "Session" and not row.deleting}
+        going = {row.uid for row in rows if row.kind == "Vps" and row.deleting}
         keys = [row for row in rows if row.kind == "AuthorizedKey"]
         prints = {_fingerprint(row) for row in keys if not row.deleting and not self._is_past(row)}
         past = {_fingerprint(row) for row in keys if self._is_past(row)} - prints
@@ -332,7 +335,8 @@ class VpsWatchman(Watchman):
             machine = gateway.machine
             for fingerprint in machine.keys.keys() & past:
                 yield f"{fingerprint} is let into {number} past its end", PAST_END_FOR
-            if not self._hub.is_connected(gateway.uid):
+            # What is in a VPS that goes, goes with its droplet, whenever that can be destroyed.
+            if not self._hub.is_connected(gateway.uid) or gateway.uid in going:
                 continue
             for session in machine.sessions.keys() - wished:
                 yield f"session {session} of no row runs in {number}", STALE_FOR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
@@ -21,13 +21,14 @@ from controller.vps.names import uid_tag
 from crds.account import Account, AccountSpec
 from crds.authorized_key import AuthorizedKey, AuthorizedKeySpec
 from crds.cloud_connection import DIGITALOCEAN, CloudConnection, CloudConnectionSpec
-from crds.errors import ConflictError
+from crds.errors import ConflictError, NotFoundError
 from crds.grants import Consent, challenge_of, consent_name
 from crds.meta import Key, ObjectMeta, Resource
 from crds.secrets import Cipher, Secrets
 from crds.session import Session, SessionSpec
 from crds.store import Store
 from crds.store.database import Database, Pool
+from crds.store.observations import Observation
 from crds.vps import Vps, VpsSpec
 from deploy.local.simulators.digitalocean import (
     API_HOST,
@@ -97,6 +98,7 @@ class VpsWorld(World):
         hub: The gateways' hub.
         gateways: What runs in the droplets.
         noted: Every value that was ever put among the secrets.
+        reports_lost: Whether the hub's reports find nobody.
     """
 
     def __init__(self, pool: Pool, plan: Plan, *, seed: int = 0, **options: Any) -> None:
@@ -105,8 +107,9 @@ class VpsWorld(World):
         self.cloud.ignored_shutdowns = IGNORED
         self.noted: set[bytes] = set()
         self.secrets = self._noting(self.store)
+        self.reports_lost = False
         self.hub = Hub(
-            into_store(self.store),
+            self._report,
             authentication(self.store, self.secrets, TOKENS),
             now=self.fly.now,
         )
@@ -129,6 +132,12 @@ class VpsWorld(World):
         self.watchman = self.watch
         self.neighbours: list[Droplet] = []
         self._looking: asyncio.Task[None] | None = None
+
+    async def _report(self, gateway: UUID, seen: Sequence[Observation]) -> None:
+        """What the API does with the hub's reports."""
+        if self.reports_lost:
+            raise ConnectionError
+        await into_store(self.store)(gateway, seen)
 
     # Its processes
 
@@ -349,8 +358,9 @@ class VpsWorld(World):
 
     async def until_collected(self, *, within: float) -> None:
         """The account goes with all that it has; nothing of it is left anywhere."""
-        await self.store.delete(Account, USER)
         key = Key(Account.KIND, "", USER)
+        with contextlib.suppress(NotFoundError):
+            await self.store.delete(Account, USER)
 
         async def holds() -> bool:
             return await self.store.find_row(key) is None
