@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import pytest
 
 from controller.engine import EventRecorder, Grip, Request
 from controller.gateways.session import SessionReconciler
+from crds.annotations import PAUSED
 from crds.errors import FencedError
 from crds.meta import Key, ObjectMeta, OwnerReference
 from crds.session import Session, SessionSpec
+from crds.store.observations import Observation
 from crds.vps import Vps, VpsSpec
 from tests.gateways.conftest import Play
 from tests.gateways.gateway_steps import RUNNING, running
@@ -279,5 +283,47 @@ def test_who_has_lost_the_shard_commands_nothing(play_scene: Play) -> None:
             request = Request(Key("Session", USER, name), grip=Grip(guard=lost))
             with pytest.raises(FencedError):
                 await late.reconcile(request)
+
+    play_scene(scene)
+
+
+def test_a_beginning_that_is_never_told_is_asked_for_again(play_scene: Play) -> None:
+    """Once the hub has forgotten the first time, it is begun if it is not there."""
+
+    async def scene(here: World) -> None:
+        sink = here.hub.sink
+
+        async def forgetful(gateway: UUID, seen: Sequence[Observation]) -> None:
+            await sink(gateway, [each for each in seen if each.kind != "session.started"])
+
+        here.hub.sink = forgetful
+        await here.make_vps()
+        await here.make_session()
+        await asyncio.sleep(5)
+        before = await here.phase(Session, "s")
+        here.gateway.machine.sessions.clear()
+        await asyncio.sleep(700)
+
+        assert ("Starting", "Starting") == before
+        assert 1 == len(here.gateway.machine.sessions)
+
+    play_scene(scene)
+
+
+def test_a_vps_that_is_not_looked_after_hides_nothing(play_scene: Play) -> None:
+    """What the gateway reported last counts, where its Vps says yet that it is connected."""
+
+    async def scene(here: World) -> None:
+        await running(here)
+        vps = await here.store.get(Vps, VPS, USER)
+        vps.metadata.annotations[PAUSED] = "true"
+        await here.store.update(vps)
+        here.gateway.unplug()
+        await asyncio.sleep(40)
+        here.resync()
+        await asyncio.sleep(1)
+
+        assert (await here.store.get(Vps, VPS, USER)).status.gateway.connected
+        assert ("Waiting", "GatewayAway") == await here.phase(Session, "s")
 
     play_scene(scene)
