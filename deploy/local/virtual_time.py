@@ -3,6 +3,7 @@
 Hours pass in milliseconds, because the clock jumps to the next timer as soon as nothing else
 can happen: nothing is ready, no answer is awaited from a socket, no executor is at work.
 Task steps that are ready together run in an order drawn from the seed.
+PostgreSQL answers at no time (`virtual_queries`), so that the machine's pace decides nothing.
 
 The loop replaces ``BaseEventLoop._run_once``, a private method; a test watches that it is there.
 """
@@ -11,6 +12,7 @@ The loop replaces ``BaseEventLoop._run_once``, a private method; a test watches 
 
 import asyncio
 import heapq
+import itertools
 import math
 import random
 import select
@@ -20,23 +22,30 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 import psycopg.waiting
 
 from crds.clock import Clock
+from deploy.local.virtual_queries import at_no_time
 
 START: Final = datetime(2030, 1, 1, tzinfo=UTC)
 SETTLE_SECONDS: Final = 0.02
-"""Real time that the first answer waits for the others, so that their order is not luck.
+"""Real time that the first answer of a socket waits for the others, so that order is less luck.
 
-Long enough for a server process to start; only queries that block each other pay for it.
+PostgreSQL does not need it, but for statements that wait for each other's locks.
 """
-LOST_SECONDS: Final = 1.0
-"""Real time that an idle connection gets to speak up before the loop is called deadlocked."""
+LOST_SECONDS: Final = 30.0
+"""Real time that an idle connection gets to speak up before the loop is called deadlocked.
+
+Longer than any machine is busy with something else.
+"""
+SPINNING_SECONDS: Final = 0.001
+"""Real time that those who spin leave to the one whose answer is awaited."""
 ROUNDS_AT_ONE_INSTANT: Final = 1_000_000
-ROUNDS_BETWEEN_POLLS: Final = 1_000
+ROUNDS_WITHOUT_REST: Final = 100
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -81,6 +90,22 @@ class _Selector(selectors.DefaultSelector):
         return bool(late.poll(max(0.0, seconds) * 1000))
 
 
+class _Timer(asyncio.TimerHandle):
+    """A timer that comes after those of the same moment which were set before it.
+
+    A heap alone keeps no order among equals: it depends on what else is in it, such as timeouts
+    that psycopg reckons by the machine's clock.
+    """
+
+    __slots__ = ("order",)
+    order: int
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, _Timer):
+            return NotImplemented
+        return (self.when(), self.order) < (other.when(), other.order)
+
+
 def _poll_mask(events: int) -> int:
     reading = select.POLLIN if events & selectors.EVENT_READ else 0
     return reading | (select.POLLOUT if events & selectors.EVENT_WRITE else 0)
@@ -101,6 +126,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     _stopping: bool
     _timer_cancelled_count: int
     _process_events: Callable[[list[_Event]], None]
+    _check_closed: Callable[[], None]
 
     def __init__(
         self, *, seed: int = 0, start: datetime = START, limit_seconds: float = math.inf
@@ -114,11 +140,28 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # What is registered by now is the loop's own wake-up pipe.
         self._idle = self._files()
         self._outside = 0
-        self._rounds = 0
+        self._rounds = self._restless = 0
+        self._resting: list[asyncio.Future[None]] = []
+        self._orders = itertools.count()
 
     def time(self) -> float:
         """Virtual seconds since `start`."""
         return self._now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call at a moment of the loop's time, after what was to be called then before."""
+        self._check_closed()
+        timer = _Timer(when, callback, args, self, context)
+        timer.order = next(self._orders)
+        timer._scheduled = True  # type: ignore[attr-defined] # asyncio's own
+        heapq.heappush(self._scheduled, timer)
+        return timer
 
     def mark_idle(self, fd: int) -> None:
         """Never wait for this file: it speaks only when it has news, as LISTEN does."""
@@ -127,6 +170,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def mark_busy(self, fd: int) -> None:
         """Take back `mark_idle`; call it when the file is closed, its number is used again."""
         self._idle.discard(fd)
+
+    async def rest(self) -> None:
+        """Return when nothing else can be done at this instant, or something never ends."""
+        rested = self.create_future()
+        self._resting.append(rested)
+        await rested
 
     @contextmanager
     def outside(self) -> Iterator[None]:
@@ -182,15 +231,36 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _poll(self) -> list[_Event]:
         self._rounds += 1
+        self._restless += 1
         if self._rounds > ROUNDS_AT_ONE_INSTANT:
             self._give_up(f"spins: {self._rounds} rounds without the clock moving", LimitError)
         if self._ready or self._stopping or self._timer_due():
             # Sockets are looked at when all else rests: when an answer came is luck.
             # Now and then they are looked at all the same, for those who spin until it comes.
-            return [] if self._rounds % ROUNDS_BETWEEN_POLLS else self._poller.ordered(0)
+            return self._glance() if self._restless >= ROUNDS_WITHOUT_REST else []
+        self._restless = 0
+        if self._wake_resting():
+            return []
         if self._busy_files() or self._outside:
             return self._answers()
         return self._poller.ordered(0) or self._jump()
+
+    def _glance(self) -> list[_Event]:
+        """Give those who spin what they spin for; the machine's time is not theirs."""
+        self._restless = 0
+        if self._wake_resting():
+            return []
+        if not self._busy_files() and not self._outside:
+            return self._poller.ordered(0)
+        self._rounds = 0
+        return self._poller.ordered(SPINNING_SECONDS)
+
+    def _wake_resting(self) -> bool:
+        rested, self._resting = self._resting, []
+        awaited = [each for each in rested if not each.done()]
+        for each in awaited:
+            each.set_result(None)
+        return bool(awaited)
 
     def _timer_due(self) -> bool:
         return bool(self._scheduled) and self._scheduled[0]._when <= self._now
@@ -294,7 +364,11 @@ def run(
     def factory() -> asyncio.AbstractEventLoop:
         return VirtualTimeLoop(seed=seed, start=start, limit_seconds=limit_seconds)
 
-    with _steady_psycopg(), asyncio.Runner(loop_factory=factory) as runner:
+    with (
+        at_no_time(_running_virtual_loop),
+        _steady_psycopg(),
+        asyncio.Runner(loop_factory=factory) as runner,
+    ):
         return runner.run(main())
 
 
@@ -304,10 +378,15 @@ def running_loop() -> VirtualTimeLoop:
     Raises:
         TypeError: The caller runs on another loop.
     """
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, VirtualTimeLoop):
+    loop = _running_virtual_loop()
+    if loop is None:
         raise TypeError("this loop runs on the machine's own clock")
     return loop
+
+
+def _running_virtual_loop() -> VirtualTimeLoop | None:
+    loop = asyncio.get_running_loop()
+    return loop if isinstance(loop, VirtualTimeLoop) else None
 
 
 def clock() -> Clock:

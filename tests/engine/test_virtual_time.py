@@ -4,11 +4,14 @@ import asyncio
 import inspect
 import time
 from asyncio import base_events
+from collections.abc import Sequence
+from functools import partial
 
 import psycopg
 import pytest
 
 from deploy.local.virtual_time import (
+    SETTLE_SECONDS,
     START,
     DeadlockError,
     LimitError,
@@ -84,6 +87,24 @@ def test_plain_callbacks_keep_their_order() -> None:
         await asyncio.sleep(1)
 
     run(main, seed=3, limit_seconds=2)
+
+    assert list(range(20)) == seen
+
+
+@pytest.mark.parametrize("others", [(), (3.0, 7.0, 20.0), (20.0, 3.0, 11.0, 12.0, 1.0)])
+def test_timers_of_one_moment_keep_their_order(others: tuple[float, ...]) -> None:
+    """Timers of one moment come in the order in which they were set, whatever else there is."""
+    seen: list[int] = []
+
+    async def main() -> None:
+        loop = running_loop()
+        for number in range(20):
+            loop.call_at(10.0, seen.append, number)
+            for when in others:
+                loop.call_at(when, seen.clear).cancel()
+        await asyncio.sleep(11)
+
+    run(main, limit_seconds=12)
 
     assert list(range(20)) == seen
 
@@ -205,6 +226,114 @@ def test_order_of_queries_repeats(database_url: str) -> None:
 
     assert [first] * 3 == [run(main, seed=1, limit_seconds=60) for _ in range(3)]
     assert first != run(main, seed=2, limit_seconds=60)
+
+
+async def _order_of_answers(url: str, pauses: Sequence[float]) -> str:
+    """Who has an answer when, where PostgreSQL takes so many real seconds for each."""
+    order: list[str] = []
+
+    async def worker(name: str, pause: float) -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            for _ in range(2):
+                await connection.execute("select pg_sleep(%s)", (pause,))
+                order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for name, pause in zip("abc", pauses, strict=True):
+            group.create_task(worker(name, pause))
+    return "".join(order)
+
+
+def test_order_of_answers_is_not_the_machine_s(database_url: str) -> None:
+    """However long PostgreSQL takes over which statement, a seed gives one order of answers."""
+    slow = SETTLE_SECONDS * 3
+
+    orders = {
+        run(partial(_order_of_answers, database_url, pauses), seed=1, limit_seconds=60)
+        for pauses in ((0.0, 0.0, 0.0), (slow, 0.0, 0.0), (0.0, slow, 0.0), (0.0, 0.0, slow))
+    }
+
+    assert 1 == len(orders)
+
+
+def test_a_cancelled_statement_has_happened(database_url: str) -> None:
+    """Whether a statement was done that nobody waited for is not a matter of who is faster."""
+
+    async def write(connection: psycopg.AsyncConnection, begun: asyncio.Event) -> None:
+        begun.set()
+        await connection.execute(
+            "with slept as (select pg_sleep(0.02)) insert into made select 1 from slept"
+        )
+
+    async def main() -> list[int]:
+        made = []
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as one:
+            await one.execute("create temporary table made (number int)")
+            for _ in range(4):
+                writer = asyncio.create_task(write(one, begun := asyncio.Event()))
+                await begun.wait()
+                writer.cancel()
+                await asyncio.wait([writer])
+                assert writer.cancelled()
+                made += await (await one.execute("select count(*) from made")).fetchall()
+        return [count for (count,) in made]
+
+    assert [1, 2, 3, 4] == run(main, limit_seconds=60)
+
+
+def test_a_lock_is_waited_for(database_url: str) -> None:
+    """A statement that waits for somebody's open transaction lets that one go on."""
+
+    async def main() -> list[str]:
+        order: list[str] = []
+
+        async def second() -> None:
+            async with await psycopg.AsyncConnection.connect(database_url) as connection:
+                order.append("asks")
+                await connection.execute("select pg_advisory_xact_lock(1)")
+                order.append("has it")
+
+        async with (
+            asyncio.TaskGroup() as group,
+            await psycopg.AsyncConnection.connect(database_url) as connection,
+        ):
+            await connection.execute("select pg_advisory_xact_lock(1)")
+            group.create_task(second())
+            while not order:  # noqa: ASYNC110 - until it asks
+                await asyncio.sleep(0)
+            for _ in range(3):
+                await connection.execute("select 1")
+            order.append("leaves it")
+        return order
+
+    assert ["asks", "leaves it", "has it"] == run(main, limit_seconds=60)
+
+
+def test_an_error_of_postgresql_is_told(database_url: str) -> None:
+    """What PostgreSQL refuses raises, and the connection goes on."""
+
+    async def main() -> int:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as one:
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                await one.execute("select * from nowhere")
+            rows = await (await one.execute("select generate_series(1, 20000)")).fetchall()
+            return len(rows)
+
+    assert 20_000 == run(main, limit_seconds=60)
+
+
+def test_nobody_spins_for_the_machine_s_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds in which the machine is still at work are not counted as spinning."""
+    monkeypatch.setattr("deploy.local.virtual_time.ROUNDS_AT_ONE_INSTANT", 5_000)
+
+    async def main() -> bool:
+        # As long as a thousand times that many rounds could take.
+        slow = asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.3)
+        while not slow.done():  # noqa: ASYNC110 - the fault itself
+            await asyncio.sleep(0)
+        return True
+
+    assert run(main, limit_seconds=1)
 
 
 def test_idle_connection_lets_time_pass(database_url: str) -> None:
