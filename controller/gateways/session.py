@@ -26,8 +26,6 @@ from crds.store.observations import HELLO, Observation, session_error_subject, s
 SessionScope = Scope[Session]
 Standing = Literal["running", "ended", "lost", "missing"]
 
-# Until a session that was asked for and not heard of is asked for again, by the same name.
-STARTING_SECONDS: Final = 30.0
 # What ended while a gateway was away is told right behind its hello.
 SETTLE_SECONDS: Final = 2.0
 # What is lost so soon would be lost again.
@@ -101,11 +99,11 @@ class SessionReconciler(KindReconciler[Session]):
         elif status.hello != mark and (left := _unsettled(scope, seen, standing)):
             return Result(requeue_after=left)
         else:
-            return await self._ask(scope, seen, mark)
+            await self._ask(scope, seen, mark)
         return Result()
 
-    async def _ask(self, scope: SessionScope, seen: Connected, mark: int) -> Result:
-        """Ask for it, once it is on record that it is asked for."""
+    async def _ask(self, scope: SessionScope, seen: Connected, mark: int) -> None:
+        """Ask for it, once it is on record that it is asked for; its gateway tells when it runs."""
         status = scope.object.status
         before = status.model_copy(deep=True)
         error = session_error_subject(scope.uid)
@@ -122,8 +120,6 @@ class SessionReconciler(KindReconciler[Session]):
             await command(scope, self._hub, seen.gateway, _order(scope, mark))
         except CommandRefusedError as error:
             _fail(scope, SessionProblem(code=error.code, message=error.detail))
-            return Result()
-        return Result(requeue_after=STARTING_SECONDS)
 
 
 def _standing(scope: SessionScope, seen: Connected, told: Observation | None) -> Standing:
