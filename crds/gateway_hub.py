@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr
 
+from crds.gateway_turns import NoTurnError, Turns
 from crds.words import plain
 
 OK: Final = 200
@@ -51,12 +52,24 @@ class TokenRefusedError(CommandError):
     """The Worker does not take our token: nothing was sent, and nothing will be until it does."""
 
 
+class GatewaySlowError(CommandError):
+    """The gateway did not answer lately, and is left alone for a while: nothing was sent.
+
+    Attributes:
+        seconds: After so many it is worth trying again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("gateway-slow", "the gateway answers slowly, and is asked again soon")
+        self.seconds = seconds
+
+
 class CommandRefusedError(CommandError):
     """The hub or the gateway did not take it: sent again as it is, it is refused again."""
 
 
 class GatewayHub:
-    """Sends commands to gateways.
+    """Sends commands to gateways, a few at once to each, and fewer to one that is slow.
 
     Args:
         transport: How the Worker is reached.
@@ -73,6 +86,7 @@ class GatewayHub:
             timeout=ANSWER_SECONDS,
             headers={"authorization": f"Bearer {token.get_secret_value()}"},
         )
+        self._turns = Turns()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -88,12 +102,16 @@ class GatewayHub:
 
         Raises:
             GatewayOfflineError: Nothing was sent.
+            GatewaySlowError: Nothing was sent: it was slow, or is being so.
             CommandUnknownError: It may have been carried out.
             TokenRefusedError: Nothing was sent: the Worker does not know us.
             CommandRefusedError: It was not taken, or it was answered with `ok` false.
         """
         try:
-            answer = await self._client.post(f"/hub/{gateway}/commands", json=dict(command))
+            async with self._turns.turn(gateway):
+                answer = await self._client.post(f"/hub/{gateway}/commands", json=dict(command))
+        except NoTurnError as error:
+            raise GatewaySlowError(error.seconds) from None
         except httpx.ConnectError as error:
             raise GatewayOfflineError("hub-unreachable", type(error).__name__) from error
         except httpx.HTTPError as error:

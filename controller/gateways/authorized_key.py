@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from controller.engine import EventRecorder, Priority, Result
+from controller.engine import EventRecorder, Priority, Result, RetryLater
 from controller.gateways.reach import (
     AWAY,
     Connected,
@@ -30,6 +31,10 @@ from crds.meta import Resource
 from crds.store import Store
 
 KeyScope = Scope[AuthorizedKey]
+
+# Gateways that are well answer within a few hundredths of it; whoever waits is missing to others.
+TURN_SECONDS: Final = 1.0
+AGAIN_SECONDS: Final = 10.0
 
 
 class AuthorizedKeyReconciler(KindReconciler[AuthorizedKey]):
@@ -90,7 +95,7 @@ class AuthorizedKeyReconciler(KindReconciler[AuthorizedKey]):
         if not status.hello:
             status.hello = seen.hello
             await scope.save_if_unmoved()
-        async with self._lock(seen.gateway):
+        async with self._turn(seen.gateway):
             rows = [*await self._others(scope, seen.gateway), scope.object]
             order = _authorization(scope, rows, seen.hello)
             try:
@@ -120,7 +125,7 @@ class AuthorizedKeyReconciler(KindReconciler[AuthorizedKey]):
             Whether the gateway did so; False while it is away.
         """
         status, generation = scope.object.status, scope.object.metadata.generation
-        async with self._lock(gateway):
+        async with self._turn(gateway):
             others = await self._others(scope, gateway)
             if others:
                 order = _authorization(scope, others, status.hello)
@@ -145,15 +150,28 @@ class AuthorizedKeyReconciler(KindReconciler[AuthorizedKey]):
             and not is_tied_elsewhere(each, gateway)
         ]
 
-    def _lock(self, gateway: UUID) -> asyncio.Lock:
+    @asynccontextmanager
+    async def _turn(self, gateway: UUID) -> AsyncIterator[None]:
         """Held from reading the rows to the answer, or two could overtake each other.
 
         An account's rows are all in one replica's hands.
+
+        Raises:
+            RetryLater: Another one waits for an answer that does not come.
         """
         lock = self._locks.get(gateway)
         if lock is None:
             lock = self._locks[gateway] = asyncio.Lock()
-        return lock
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            text = "another key waits for the gateway's answer"
+            raise RetryLater("GatewaySlow", text, after=AGAIN_SECONDS) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _is_over(key: AuthorizedKey, now: datetime) -> bool:

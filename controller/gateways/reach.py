@@ -14,6 +14,7 @@ from crds.gateway_hub import (
     CommandRefusedError,
     GatewayHub,
     GatewayOfflineError,
+    GatewaySlowError,
     TokenRefusedError,
 )
 from crds.meta import Key, OwnerReference, Resource
@@ -165,6 +166,8 @@ def meaning_of(error: CommandError) -> ReconcileError:
             return RetryLater("GatewayOffline", AWAY, after=OFFLINE_RETRY_SECONDS)
         case GatewayOfflineError():
             return RetryLater("HubUnreachable", "the hub of the gateways cannot be reached")
+        case GatewaySlowError(seconds=seconds):
+            return RetryLater("GatewaySlow", error.detail, after=seconds)
         case TokenRefusedError():
             text = "the hub of the gateways does not take our token"
             return Blocked("HubRefusesToken", text, recheck_after=TOKEN_RECHECK_SECONDS)

@@ -137,6 +137,13 @@ OF_VPSES: tuple[Remedy, ...] = (
         "answers, and `INVOKER_EDGE_URL`",
     ),
     Remedy(
+        "`GatewaySlow`",
+        "the gateway is connected and takes seconds to answer, or does not; it is left alone for "
+        "up to a minute, so that nobody else waits for it",
+        "none: it is asked again by itself; for longer, see `journalctl -u invoker-gateway` and "
+        "the load on the droplet, or power it off and on",
+    ),
+    Remedy(
         "`HubRefusesToken`",
         "the hub of the gateways does not take the control plane's token",
         "`INVOKER_EDGE_TOKEN` must be the same for API, controllers and Worker; looked at again "

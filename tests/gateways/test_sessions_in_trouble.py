@@ -85,7 +85,7 @@ def test_a_lost_answer_is_asked_for_again(play_scene: Play) -> None:
 
 
 def test_a_deaf_gateway_is_told_again_and_again(play_scene: Play) -> None:
-    """The row says that nobody knows; once it hears, the session runs."""
+    """The row says what is the matter; once it hears, the session runs."""
 
     async def scene(here: World) -> None:
         await here.make_vps()
@@ -97,7 +97,7 @@ def test_a_deaf_gateway_is_told_again_and_again(play_scene: Play) -> None:
         await here.until_phase(Session, "s", "Running")
 
         assert retry is not None
-        assert ("Retry", "CommandUnknown") == (retry.kind, retry.reason)
+        assert ("Retry", "GatewaySlow") == (retry.kind, retry.reason)
 
     play_scene(scene)
 
