@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-# The traps keep the shell from ending with what the keys of the terminal send to everybody there;
+# A reader that goes at the wrong moment must not end the shell: hence PIPE.
+# The traps before keep it from ending with what the terminal's keys send to everybody there;
 # unlike ignored signals they are not inherited.
 _STAYING: Final = (
-    'pipe=$1; shift; trap : INT QUIT; "$@"; code=$?; trap "" INT QUIT; '
+    'pipe=$1; shift; trap : INT QUIT; "$@"; code=$?; trap "" INT QUIT PIPE; '
     'while [ -p "$pipe" ]; do echo $code > "$pipe"; sleep 1; done'
 )
 _MOST_CODE: Final = 64
@@ -41,11 +42,10 @@ class ExitPipe:
     """
 
     def __init__(self, path: Path, told: Callable[[int], None]) -> None:
+        self._path = path
         self._told = told
         self._descriptor: int | None = None
-        with contextlib.suppress(FileNotFoundError):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+        self._open()
 
     def close(self) -> None:
         """Stop listening."""
@@ -59,4 +59,13 @@ class ExitPipe:
             return
         text = os.read(self._descriptor, _MOST_CODE).split()
         self.close()
-        self._told(int(text[0]) if text and text[0].isdigit() else 0)
+        if text and text[0].isdigit():
+            self._told(int(text[0]))
+        else:
+            # Whoever opened it has gone without a word.
+            self._open()
+
+    def _open(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            asyncio.get_running_loop().add_reader(self._descriptor, self._read)

@@ -167,11 +167,12 @@ class Sessions:
 
     async def aclose(self) -> None:
         """Let go of all sessions, and note where they are; the store is not saved yet."""
+        terminals = [each.terminal for each in self._sessions.values() if each.terminal is not None]
+        await asyncio.gather(*(each.leave() for each in terminals))
+        # Those that had ended just before.
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for uid, session in self._sessions.items():
             self._store.state.sessions[uid].sequence = session.flow.sequence
-        terminals = [each.terminal for each in self._sessions.values() if each.terminal is not None]
-        await asyncio.gather(*(each.leave() for each in terminals))
 
     # Steps
 
