@@ -78,6 +78,8 @@ def _unit(release: GatewayRelease) -> str:
         f"ExecStart=/usr/bin/python3 {PROGRAM}\n"
         "Restart=always\n"
         "RestartSec=5\n"
+        # The hub said that there is no such gateway any more.
+        "RestartPreventExitStatus=44\n"
         "KillMode=process\n"
         "\n"
         "[Install]\n"

@@ -42,6 +42,7 @@ export class TerminalView implements Surface {
       theme: { background: "#17161c", foreground: "#efedf4", cursor: "#c0a9ff" },
     });
     this.#terminal.loadAddon(this.#fit);
+    answerNothing(this.#terminal);
     this.#terminal.attachCustomKeyEventHandler((event) => this.#key(event, () => listener.left()));
     this.#terminal.onData((data) => listener.text(data));
     this.#terminal.onBinary((data) => listener.bytes(data));
@@ -114,4 +115,27 @@ export class TerminalView implements Surface {
     // The browser copies a selection; without one it interrupts the program, as ever.
     return !(event.key === "c" && !event.shiftKey && this.#terminal.hasSelection());
   }
+}
+
+/**
+ * Keeps a terminal from answering what programs ask of it: what it is, where the cursor is.
+ * The droplet's own terminal has answered that already, and every viewer would once more.
+ */
+function answerNothing({ parser }: Terminal): void {
+  const silent = () => true;
+  const questions = [
+    { final: "c" },
+    { prefix: ">", final: "c" },
+    { prefix: "=", final: "c" },
+    { final: "n" },
+    { prefix: "?", final: "n" },
+    { prefix: ">", final: "q" },
+    { intermediates: "$", final: "p" },
+    { prefix: "?", intermediates: "$", final: "p" },
+  ];
+  for (const question of questions) parser.registerCsiHandler(question, silent);
+  parser.registerDcsHandler({ intermediates: "$", final: "q" }, silent);
+  // Colours: a question mark asks, anything else sets.
+  for (const colour of [4, 10, 11, 12])
+    parser.registerOscHandler(colour, (data) => data.split(";").includes("?"));
 }
