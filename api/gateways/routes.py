@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import wraps
@@ -117,10 +118,12 @@ async def take_observations(request: Request) -> Response:
     """Note what the hub saw of a gateway; the controllers wake by it."""
     gateway, store = gateway_of(request), api_of(request).store
     report = await read_body(request, Report, limit=REPORT_BYTES)
-    if await store.project_one(Vps.KIND, gateway) is None:
+    vps = await store.project_one(Vps.KIND, gateway, agents="spec.agents")
+    if vps is None:
         raise no_such_gateway()
     now = store.clock.now()
-    seen = [_observation(gateway, each, now) for each in report.observations]
+    wished = await _wished(store, vps, report)
+    seen = [_observation(gateway, each, now) for each in report.observations if wished(each)]
     if seen:
         await store.observations.record(seen, now)
     # Somebody may be waiting for a terminal to begin; health comes all the time, and wakes nobody.
@@ -181,6 +184,35 @@ def _observation(gateway: UUID, seen: Observed, now: datetime) -> Observation:
         observed_at=min(seen.observed_at, now),
         message=None if message is None else message.model_dump(mode="json", exclude_unset=True),
     )
+
+
+async def _wished(
+    store: Store, vps: Mapping[str, Any], report: Report
+) -> Callable[[Observed], bool]:
+    """Whether something that was seen is about what anybody wishes for.
+
+    A gateway can tell of as many sessions and agents as it likes; what nobody wishes for would be
+    kept for as long as its Vps, and no step of ours reads it.
+    """
+    told = [each.message for each in report.observations]
+    sessions = {
+        each.session_id
+        for each in told
+        if isinstance(each, SessionStarted | SessionEnded | SessionError)
+    }
+    keys = await store.keys_of(sessions) if sessions else {}
+    agents = set(json.loads(vps["agents"] or "[]"))
+
+    def is_wished(seen: Observed) -> bool:
+        match seen.message:
+            case AgentInstalled(agent=agent):
+                return agent in agents
+            case SessionStarted() | SessionEnded() | SessionError() as message:
+                key = keys.get(message.session_id)
+                return key is not None and key[:2] == (Session.KIND, vps["namespace"])
+        return True
+
+    return is_wished
 
 
 async def _held(api: Api, row: Mapping[str, Any] | None) -> Credentials:

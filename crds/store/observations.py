@@ -133,10 +133,18 @@ class Observations:
         await self._database.execute("DELETE FROM gateway_observations WHERE gateway = %s", gateway)
 
     async def forget_rowless(self) -> int:
-        """Remove what was reported of gateways whose Vps is gone; returns how much."""
+        """Remove what was reported of gateways and sessions whose rows are gone.
+
+        Returns:
+            How much.
+        """
+        # Only a session's subject has a uid in it; CASE keeps any other from being read as one.
         return await self._database.execute(
             "DELETE FROM gateway_observations AS o WHERE NOT EXISTS "
-            "(SELECT FROM objects WHERE kind = 'Vps' AND uid = o.gateway)"
+            "(SELECT FROM objects WHERE kind = 'Vps' AND uid = o.gateway) "
+            "OR CASE WHEN split_part(subject, '/', 1) IN ('session', 'session-error') THEN "
+            "NOT EXISTS (SELECT FROM objects "
+            "WHERE kind = 'Session' AND uid = split_part(subject, '/', 2)::uuid) ELSE false END"
         )
 
     async def forget_subjects(self, gateway: UUID, *subjects: str) -> None:

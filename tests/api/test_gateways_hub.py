@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -222,7 +222,8 @@ async def report(coast: Coast, gateway: object, *observations: Any) -> Any:
 
 async def test_every_kind(coast: Coast) -> None:
     """Each is kept by what it is about, with the message as the protocol has it."""
-    vps = await coast.vps()
+    vps = await coast.vps(agents=["claude-code"])
+    await coast.session(vps, uid=UUID(SESSION))
     messages = [
         example(kind, number)
         for kind in MESSAGES
@@ -249,9 +250,29 @@ async def test_every_kind(coast: Coast) -> None:
     } == {subject: (each.kind, each.message) for subject, each in kept.items()}
 
 
+async def test_what_nobody_wishes_for(coast: Coast) -> None:
+    """A gateway may tell of any session and agent; others' and made-up ones are not kept."""
+    vps, other = await coast.vps(agents=["codex"]), await coast.vps(namespace=OTHER)
+    foreign = await coast.session(other)
+    started, installed = example("session.started"), example("agent.installed")
+    answer = await report(
+        coast,
+        vps.uid,
+        *(
+            seen(started["type"], {**started, "session_id": str(session)}, 1)
+            for session in (uuid4(), foreign.uid, vps.uid)
+        ),
+        seen(installed["type"], installed, 2),
+    )
+
+    assert 204 == answer.status_code
+    assert {} == await coast.store.observations.of(vps.uid)
+
+
 async def test_order(coast: Coast) -> None:
     """Of one thing the newest counts, in whatever order and however often it comes."""
     vps = await coast.vps()
+    await coast.session(vps, uid=UUID(SESSION))
     session = example("session.started")
     await report(coast, vps.uid, seen("disconnected", None, 7), seen("connected", None, 9))
     await report(coast, vps.uid, seen("disconnected", None, 8), seen(session["type"], session, 5))
@@ -267,6 +288,7 @@ async def test_order(coast: Coast) -> None:
 async def test_news_ring(coast: Coast) -> None:
     """The controllers hear of a session at once; health, which comes all the time, wakes nobody."""
     vps = await coast.vps()
+    await coast.session(vps, uid=UUID(SESSION))
     session = example("session.started")
     before = coast.store.doorbell.rings()
     await report(coast, vps.uid, seen("gateway.health", HEALTH))
@@ -295,6 +317,7 @@ async def test_a_hub_whose_clock_is_ahead(coast: Coast) -> None:
 async def test_what_a_newer_hub_adds(coast: Coast) -> None:
     """What is not known is not kept, and stands in nobody's way; nor do control characters."""
     vps = await coast.vps()
+    await coast.session(vps, uid=UUID(SESSION))
     error = example("session.error")
     error["error"]["message"] = "a\0b\x1b[2Jc\nd"
     answer = await report(

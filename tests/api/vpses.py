@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -119,10 +120,12 @@ class Coast:
         account.spec = AccountSpec.model_validate({**dict(account.spec), "state": state})
         await self.store.update(account)
 
-    async def vps(self, name: str = "vps-1", namespace: str = OWN, **status: Any) -> Vps:
+    async def vps(
+        self, name: str = "vps-1", namespace: str = OWN, agents: Sequence[str] = (), **status: Any
+    ) -> Vps:
         """Make a VPS that runs, or has another status."""
-        meta = ObjectMeta(name=name, namespace=namespace)
-        row = await self.store.create(Vps(metadata=meta, spec=VpsSpec()))
+        meta, spec = ObjectMeta(name=name, namespace=namespace), VpsSpec(agents=list(agents))
+        row = await self.store.create(Vps(metadata=meta, spec=spec))
         usual = {"phase": "Running", "observed_generation": 1, "droplet": self.droplet()}
         return await self.tell(row, **usual | status)
 
@@ -138,9 +141,11 @@ class Coast:
             created_at=self.now,
         )
 
-    async def session(self, vps: Vps, name: str = "session-1", **status: Any) -> Session:
+    async def session(
+        self, vps: Vps, name: str = "session-1", uid: UUID | None = None, **status: Any
+    ) -> Session:
         """Make a session that runs, or has another status."""
-        meta = ObjectMeta(name=name, namespace=vps.metadata.namespace)
+        meta = ObjectMeta(name=name, namespace=vps.metadata.namespace, uid=uid)
         spec = SessionSpec(vps=vps.metadata.name)
         row = await self.store.create(Session(metadata=meta, spec=spec))
         return await self.tell(row, **{"phase": "Running", "started_at": self.now, **status})

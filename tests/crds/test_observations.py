@@ -14,6 +14,8 @@ import psycopg
 import pytest
 
 import crds.store
+from crds.meta import ObjectMeta
+from crds.session import Session, SessionSpec
 from crds.store import Store
 from crds.store.migrate import DOWN, migrations
 from crds.store.observations import (
@@ -26,6 +28,7 @@ from crds.store.observations import (
     session_error_subject,
     session_subject,
 )
+from crds.vps import Vps, VpsSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -194,3 +197,18 @@ def _schema(connection: psycopg.Connection) -> set[tuple[str, str, str]]:
             "WHERE table_schema = current_schema()"
         ).fetchall()
     )
+
+
+async def test_what_has_no_row_is_forgotten(store: Store, seen: Observations) -> None:
+    """Gateways without their Vps, sessions without their Session; what has rows stays."""
+    meta = ObjectMeta(name="one", namespace="alice")
+    vps = await store.create(Vps(metadata=meta, spec=VpsSpec()))
+    live = await store.create(Session(metadata=meta, spec=SessionSpec(vps="one")))
+    kept = {HELLO, agent_subject("codex"), session_subject(live.uid)}
+    gone = {session_subject(uuid4()), session_error_subject(uuid4()), session_subject(vps.uid)}
+    told = [_told(1, subject, vps.uid) for subject in (*kept, *gone)]
+    await seen.record([*told, _told(1), _told(1, agent_subject("codex"))], NOON)
+    forgotten = await seen.forget_rowless()
+
+    assert (len(gone) + 2, kept) == (forgotten, set(await seen.of(vps.uid)))
+    assert {} == await seen.of(ONE)
