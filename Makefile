@@ -118,12 +118,12 @@ $(VENV)/.dev-stamp: deploy/locks/dev.txt deploy/locks/kubectl.txt $(VENV)/.node-
 
 worker/node_modules/.run-stamp: worker/package-lock.json | $(VENV)/.node-stamp
 	@echo "setting up: the Worker's packages"
-	@$(npm) ci --omit=dev --silent
+	@$(npm) ci --omit=dev --loglevel=error >/dev/null
 	@touch $@
 
 worker/node_modules/.dev-stamp: worker/package-lock.json | $(VENV)/.node-stamp
 	@echo "setting up: the Worker's packages and tools"
-	@$(npm) ci --silent
+	@$(npm) ci --loglevel=error >/dev/null
 	@touch worker/node_modules/.run-stamp $@
 
 worker/dist/index.js: $(wildcard worker/src/* worker/src/*/* worker/terminal/* worker/protocol/*.json) worker/package.json | $(modules)
