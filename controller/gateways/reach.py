@@ -18,7 +18,7 @@ from crds.gateway_hub import (
     TokenRefusedError,
 )
 from crds.meta import Key, OwnerReference, Resource
-from crds.store.observations import CONNECTION, HELLO, Observation
+from crds.store.observations import CONNECTION, HEALTH, HELLO, Observation, is_linked
 from crds.vps import Vps
 
 R = TypeVar("R", bound=Resource)
@@ -105,9 +105,9 @@ async def connected(scope: Scope[R], vps: Vps, *subjects: str) -> Connected | No
     """
     if not vps.status.gateway.connected:
         return None
-    known = await scope.store.observations.of(vps.uid, CONNECTION, HELLO, *subjects)
-    connection, hello = known.get(CONNECTION), known.get(HELLO)
-    if connection is None or connection.kind != "connected" or hello is None:
+    known = await scope.store.observations.of(vps.uid, CONNECTION, HELLO, HEALTH, *subjects)
+    hello = known.get(HELLO)
+    if hello is None or not is_linked(known):
         return None
     sessions = (hello.message or {}).get("sessions", [])
     ids = frozenset(str(each.get("session_id")) for each in sessions)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from controller.vps.tools import VpsScope, VpsTools, Wait
-from crds.store.observations import CONNECTION, HEALTH, HELLO, agent_subject
+from crds.store.observations import CONNECTION, HEALTH, HELLO, agent_subject, is_linked
 from crds.vps import GATEWAY, GatewayStatus
 
 # From the first moment that the droplet runs: packages are installed before its gateway.
@@ -38,11 +38,8 @@ async def hear(scope: VpsScope) -> None:
 
 def _is_linked(scope: VpsScope) -> bool:
     """Whether the hub has a connection of this droplet's gateway that has said hello."""
-    connection, hello = scope.heard.get(CONNECTION), scope.heard.get(HELLO)
-    if connection is None or hello is None or connection.kind != "connected":
-        return False
     young = scope.object.status.gateway.first_hello_at is None
-    return not young and hello.sequence > connection.sequence
+    return not young and is_linked(scope.heard)
 
 
 def _is_silent(scope: VpsScope) -> bool:

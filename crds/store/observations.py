@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -36,6 +36,22 @@ def session_of(subject: str) -> UUID | None:
     """The session that a subject is about, if it is about one."""
     about, _, session = subject.partition("/")
     return UUID(session) if about in ("session", "session-error") else None
+
+
+def is_linked(known: Mapping[str, Observation]) -> bool:
+    """Whether the hub has a gateway's connection that has said hello, by the newest word.
+
+    The hub takes a health behind a hello only, so the newest of both tells of a connection also
+    where its beginning was lost, with a report or with everything behind a backup.
+
+    Args:
+        known: What is known of the gateway's connection, its hello and its health, by subject.
+    """
+    hello, connection = known.get(HELLO), known.get(CONNECTION)
+    if hello is None or connection is None:
+        return hello is not None
+    spoken = max(hello.sequence, known.get(HEALTH, hello).sequence)
+    return spoken > connection.sequence
 
 
 class Observation(NamedTuple):
