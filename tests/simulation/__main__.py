@@ -11,9 +11,10 @@ from tests.simulation.faults import Fault, Perturbation
 from tests.simulation.lives import LIVES
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.sweep import compare, live
+from tests.simulation.vps_mutants import VPS_MUTANTS
 from tests.support.postgres import Databases, serving
 
-SEEDED = MUTANTS | DEVENV_MUTANTS
+SEEDED = MUTANTS | DEVENV_MUTANTS | VPS_MUTANTS
 
 
 def main() -> int:

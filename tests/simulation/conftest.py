@@ -11,11 +11,27 @@ from tests.support.postgres import Databases
 
 TALLY, MUTANT = "tally", "mutant"
 ALL_POINTS = "--all-points"
+RARE = "rare"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the sweeps strike at every point, whatever stride a life has."""
     parser.addoption(ALL_POINTS, action="store_true", help="sweep every point of every life")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known that `rare` puts on."""
+    config.addinivalue_line("markers", f"{RARE}: only with {ALL_POINTS}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is rare, unless every point is struck."""
+    if config.getoption(ALL_POINTS, default=False):
+        return
+    left_out = [item for item in items if item.get_closest_marker(RARE)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 class Tally:

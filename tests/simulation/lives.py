@@ -15,6 +15,7 @@ from tests.simulation.scenarios import Scenario
 from tests.simulation.swept import SWEPT
 from tests.simulation.transitions import TRANSITIONS
 from tests.simulation.vps_lives import VPSES
+from tests.simulation.vps_monkeys import VPS_MONKEYS
 from tests.simulation.vps_troubles import VPS_TROUBLES
 
 LIVES: dict[str, Scenario] = (
@@ -30,5 +31,6 @@ LIVES: dict[str, Scenario] = (
     | TROUBLED
     | REAL
     | {name: swept.life for name, swept in VPSES.items()}
+    | VPS_MONKEYS
     | VPS_TROUBLES
 )

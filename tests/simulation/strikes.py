@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pytest
 
-from tests.simulation.conftest import Tally
+from tests.simulation.conftest import RARE, Tally
 from tests.simulation.faults import Fault, Perturbation
 from tests.simulation.sweep import calm, compare, live
 from tests.simulation.swept import Swept, sampled
@@ -22,6 +22,24 @@ def replay(
     """The command that runs it again."""
     words = " ".join(f"{p.fault.name} {p.at}" for p in strike)
     return f"python -m tests.simulation {scenario} {words} --seed {seed} --replicas {replicas}"
+
+
+def thinned(names: Iterable[str], often: Collection[str], group: str = "") -> list[object]:
+    """Lives as parameters: those that are not run often only where every point is struck.
+
+    Args:
+        names: The lives.
+        often: Those of them that are always run.
+        group: Those are run in one process, which then knows their calm runs; none if empty.
+    """
+    together = [pytest.mark.xdist_group(group)] if group else []
+    rarely = getattr(pytest.mark, RARE)
+    return [
+        pytest.param(
+            name, marks=together if name in often else [rarely, pytest.mark.xdist_group(name)]
+        )
+        for name in names
+    ]
 
 
 def grouped(names: Iterable[str]) -> list[object]:

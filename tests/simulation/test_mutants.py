@@ -8,16 +8,18 @@ from tests.simulation.conftest import MUTANT
 from tests.simulation.devenv_mutants import DEVENV_MUTANTS
 from tests.simulation.lives import LIVES
 from tests.simulation.mutants import MUTANTS, Run
+from tests.simulation.strikes import thinned
 from tests.simulation.sweep import Outcome, calm, compare, live
+from tests.simulation.vps_mutants import RARELY, VPS_MUTANTS
 
 # A life with a bug often waits in vain until its time is over.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-SEEDED = MUTANTS | DEVENV_MUTANTS
+SEEDED = MUTANTS | DEVENV_MUTANTS | VPS_MUTANTS
 
 
-@pytest.mark.parametrize("mutant", SEEDED)
+@pytest.mark.parametrize("mutant", thinned(SEEDED, SEEDED.keys() - RARELY))
 def test_mutant(url: str, request: pytest.FixtureRequest, mutant: str) -> None:
     """A bug that is put in place is noticed by the lives that are there to notice it."""
     request.node.user_properties.append((MUTANT, mutant))

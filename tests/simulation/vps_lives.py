@@ -302,8 +302,8 @@ async def be(box: VpsWorld, state: AccountState) -> None:
 
 BEGINNING = "vps_used"
 VPSES: dict[str, Swept] = {
-    "vps_up": Swept(vps_up, None, 40),
-    "vps_used": Swept(vps_used, "vps_up", 40),
+    "vps_up": Swept(vps_up, None, 12),
+    "vps_used": Swept(vps_used, "vps_up", 36),
     "vps_power": Swept(vps_power, BEGINNING, 40),
     "vps_support": Swept(vps_support, "vps_up", 40),
     "vps_sessions": Swept(vps_sessions, BEGINNING, 40),
