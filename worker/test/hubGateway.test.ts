@@ -53,6 +53,13 @@ describe("a gateway's upgrade", () => {
     expect([response.status, await problemCode(response)]).toEqual([status, code]);
   });
 
+  test("is not refused for good by a 404 that is not the API's own", async () => {
+    hub.authentication = 404;
+    hub.notFound = "about:blank";
+
+    expect((await hub.connect()).status).toBe(503);
+  });
+
   test("is refused while the API cannot be reached, and no token is logged", async () => {
     const lines = vi.spyOn(console, "error").mockImplementation(() => undefined);
     hub.world.api = () => Promise.reject(new Error(`lost with ${TOKEN}`));
@@ -253,5 +260,26 @@ describe("a gateway's connection", () => {
 
     expect(ends).toEqual(Array(2).fill({ code: 4004, reason: "the gateway is not known" }));
     expect(await hub.pass(1_000_000)).toBe(false);
+  });
+
+  test("stays while something else than the API answers that nothing is there", async () => {
+    const gateway = await hub.start();
+    hub.observations = 404;
+    hub.notFound = "about:blank";
+    await hub.pass(1_000);
+    hub.observations = 204;
+    await hub.pass(1_000);
+
+    expect(hub.kinds()).toEqual(["connected", "gateway.hello"]);
+    expect(gateway.closed).toBe(null);
+  });
+
+  test("says hello once", async () => {
+    const gateway = await hub.start();
+    gateway.send(hub.hello());
+
+    expect((await gateway.get("error")).error.code).toBe("malformed");
+    await hub.pass(1_000);
+    expect(hub.kinds()).toEqual(["connected", "gateway.hello"]);
   });
 });

@@ -114,6 +114,8 @@ export class HubWorld {
   authentication = 204;
   authorization = 200;
   observations = 204;
+  /** What a 404 says of itself. */
+  notFound = "urn:invoker:problem:no-such-gateway";
 
   private constructor(readonly world: World) {
     const answer = (request: Request) => this.#api(request);
@@ -133,7 +135,7 @@ export class HubWorld {
     const body = await request.json<Record<string, unknown>>();
     if (request.headers.get("authorization") !== "Bearer edge-token") return status(403);
     if (pathname === `/hub/gateways/${this.gateway}/authentication`) {
-      return status(body.token === TOKEN ? this.authentication : 401);
+      return this.#status(body.token === TOKEN ? this.authentication : 401);
     }
     if (pathname === `/hub/gateways/${this.gateway}/observations`) return this.#observe(body);
     if (pathname !== "/hub/terminals/authorization") return status(404);
@@ -145,7 +147,12 @@ export class HubWorld {
   #observe({ observations }: Record<string, unknown>): Response {
     this.reports += 1;
     if (this.observations === 204) this.told.push(...(observations as Told[]));
-    return status(this.observations);
+    return this.#status(this.observations);
+  }
+
+  #status(code: number): Response {
+    if (code !== 404) return status(code);
+    return Response.json({ type: this.notFound, title: "Not found" }, { status: code });
   }
 
   get hub(): DurableObjectStub<GatewayHub> {

@@ -2,6 +2,7 @@ import { type Env, via } from "../env.ts";
 import type { Observation } from "./outbox.ts";
 
 const TIMEOUT_MS = 5_000;
+const NO_MORE = "urn:invoker:problem:no-such-gateway";
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Whether a text is a uid. */
@@ -27,8 +28,9 @@ export async function authenticate(
   switch (response?.status) {
     case 204:
     case 401:
-    case 404:
       return response.status;
+    case 404:
+      return isNoMore(response) ? 404 : 503;
     default:
       return 503;
   }
@@ -63,9 +65,9 @@ function readTerminal(body: string): Terminal | 503 {
   return { gateway, session, viewer, account };
 }
 
-function decoded(body: string): Partial<Terminal> {
+function decoded(body: string): Record<string, unknown> {
   try {
-    return (JSON.parse(body) as Partial<Terminal> | null) ?? {};
+    return (JSON.parse(body) as Record<string, unknown> | null) ?? {};
   } catch {
     return {};
   }
@@ -93,9 +95,17 @@ export async function report(
   const response = await post(env, `/hub/gateways/${gateway}/observations`, { observations });
   if (response === null) return "failed";
   if (response.status === 204) return "taken";
-  if (response.status === 404) return "unknown";
+  if (isNoMore(response)) return "unknown";
   const content = response.status === 400 || response.status === 413 || response.status === 422;
   return content ? "refused" : "failed";
+}
+
+/**
+ * Whether the API says that there is no such gateway. Another 404 is of whatever stands in its
+ * place, such as an ingress without routes, and ends no connection.
+ */
+function isNoMore({ status, body }: Answer): boolean {
+  return status === 404 && decoded(body).type === NO_MORE;
 }
 
 /** The API's answer, read whole; null: there was none in time. */

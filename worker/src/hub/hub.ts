@@ -138,6 +138,10 @@ export class GatewayHub extends DurableObject<Env> {
   }
 
   #greet(socket: WebSocket, message: Message<"gateway.hello">, now: number): void {
+    // Each has everything in the VPS looked at again.
+    if ((endOf(socket) as GatewayEnd).greeted) {
+      throw new Refused("malformed", "gateway.hello comes once.", message.type);
+    }
     if (message.protocol !== PROTOCOL) {
       this.#drop(socket, CLOSE.policy, `the hub speaks version ${PROTOCOL}`);
       return;
