@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -21,8 +21,12 @@ from crds.store.observations import session_of
 
 # What comes within this span is one look.
 GATHER_SECONDS: Final = 0.25
-# So far back each look goes: a report is noted by its teller's clock, and may be seen late.
+# So far back a look goes: a report is noted by its teller's clock, and may be seen late.
 OVERLAP: Final = timedelta(seconds=60)
+# Most looks go back no further than this: when all gateways come back at once, each of them would
+# read again what a minute brought.
+NEAR: Final = timedelta(seconds=10)
+FAR_EVERY: Final = timedelta(seconds=15)
 RETRY_SECONDS: Final = 5.0
 DEPENDENTS: Final = (Session.KIND, AuthorizedKey.KIND)
 
@@ -44,6 +48,7 @@ class GatewayWatch:
         self._store = store
         self._wake = wake
         self._known: dict[tuple[UUID, str], int] = {}
+        self._far_at: datetime | None = None
 
     async def run(self) -> None:
         """Look for ever."""
@@ -60,7 +65,9 @@ class GatewayWatch:
 
     async def look(self) -> None:
         """Look once."""
-        news = await self._store.observations.news(self._store.clock.now() - OVERLAP)
+        now = self._store.clock.now()
+        far = self._far_at is None or now >= self._far_at + FAR_EVERY
+        news = await self._store.observations.news(now - (OVERLAP if far else NEAR))
         fresh = [about for about, sequence in news.items() if sequence > self._known.get(about, -1)]
         if fresh:
             subjects = {uid for about in fresh for uid in _concerned(about)}
@@ -68,7 +75,8 @@ class GatewayWatch:
             for key in dict.fromkeys(_whom(keys, about) for about in fresh):
                 if key is not None:
                     self._wake(key)
-        self._known = news
+        self._known = news if far else self._known | news
+        self._far_at = now if far else self._far_at
 
 
 class Dependents:

@@ -167,9 +167,14 @@ def test_what_is_seen_late_is_not_missed(database_url: str) -> None:
         vps, session = await here.make()
         await here.report(vps, HELLO, 2)
         await here.look()
-        await here.report(vps, session_subject(session), 1, ago=50)
+        await here.report(vps, session_subject(session), 1, ago=9)
+        little = await here.look()
+        await here.report(vps, session_error_subject(session), 1, ago=30)
+        soon = await here.look()
+        await asyncio.sleep(15)
+        late = await here.look()
 
-        assert [SESSION] == await here.look()
+        assert ([SESSION], [], [SESSION]) == (little, soon, late)
 
     play(database_url, scene)
 
