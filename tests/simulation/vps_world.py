@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from controller.vps.observer import PERIOD_SECONDS
 from crds.account import Account, AccountSpec
 from crds.authorized_key import AuthorizedKey, AuthorizedKeySpec
 from crds.cloud_connection import DIGITALOCEAN, CloudConnection, CloudConnectionSpec
@@ -21,6 +22,7 @@ from deploy.local.simulators.digitalocean import Droplet
 from deploy.local.simulators.gateways import SimulatedGateway
 from tests.simulation.processes import USER
 from tests.simulation.vps_processes import EMAIL, REDIRECT, VpsProcesses
+from tests.simulation.world import SETTLED_SECONDS
 
 NAME: Final = "box"
 VERIFIER: Final = "a verifier of forty-three characters or more"
@@ -168,8 +170,11 @@ class VpsWorld(VpsProcesses):
             return not rows and not underway and not self.busy()
 
         await self.until(holds, "quiet")
-        # What a late notification would still bring, and a look over the team.
-        await asyncio.sleep(120)
+        # What a late notification would still bring, and a lease that nobody renewed.
+        await asyncio.sleep(SETTLED_SECONDS)
+        await self.until(holds, "quiet")
+        # A look over the team by who has the rows since then.
+        await asyncio.sleep(PERIOD_SECONDS + 5)
         await self.until(holds, "quiet")
         await self.watch.look()
 
@@ -202,10 +207,12 @@ class VpsWorld(VpsProcesses):
     async def more_state(self) -> Any:
         """What the VPS came to outside."""
         names = await self.store.database.fetch("SELECT name FROM secrets ORDER BY name")
-        seen = await self.store.database.fetch("SELECT DISTINCT kind FROM gateway_observations")
+        seen = await self.store.database.fetch(
+            "SELECT DISTINCT subject FROM gateway_observations WHERE subject !~ '^session'"
+        )
         return {
             "kept": sorted(str(row["name"]) for row in names),
-            "reported": sorted(str(row["kind"]) for row in seen),
+            "reported": sorted(str(row["subject"]) for row in seen),
             "droplets": [{"state": each.status, "tags": len(each.tags)} for each in self._ours()],
             "gateways": [self._inside(each.id) for each in self._ours()],
         }
