@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import anyio
@@ -16,6 +16,7 @@ from controller.orphans import MANY, SHARE, paused
 from controller.providers import Call, NotFound, Priority, ProviderError
 from controller.providers.digitalocean import Connection, DigitalOcean
 from controller.vps.names import installation_tag, uid_of
+from controller.vps.observer import AT_ONCE
 from crds.annotations import COLLECT, PAUSED
 from crds.errors import InvalidError
 from crds.grants import read_grant
@@ -128,31 +129,40 @@ class DropletCollector:
 
     async def _look_outside(self) -> Outside:
         """List the teams in which there may be droplets; one that fails hides no other."""
-        droplets: dict[int, Marked] = {}
-        listed: set[str] = set()
+        found: dict[str, Sequence[Marked]] = {}
         used = await self._tombstones.namespaces_of("Vps")
         used |= {row["namespace"] for row in await self._store.project("Vps")}
-        for row in await self._store.project("CloudConnection"):
-            namespace = row["namespace"]
-            if namespace not in used:
-                continue
+        limiter = anyio.CapacityLimiter(AT_ONCE)
+        async with anyio.create_task_group() as group:
+            for row in await self._store.project("CloudConnection"):
+                if row["namespace"] in used:
+                    group.start_soon(self._look_at, row, limiter, found)
+        droplets = {each.id: each for team in found.values() for each in team}
+        return Outside(tuple(droplets.values()), frozenset(found))
+
+    async def _look_at(
+        self,
+        row: Mapping[str, Any],
+        limiter: anyio.CapacityLimiter,
+        found: dict[str, Sequence[Marked]],
+    ) -> None:
+        """Add what one connection's team has, by namespace; nothing where it cannot be listed."""
+        namespace = row["namespace"]
+        async with limiter:
             try:
                 grant = await read_grant(self._secrets, namespace, row["name"])
                 if grant is None:
-                    continue
+                    return
                 connection = Connection(str(row["uid"]), grant.access)
-                found = await self._digitalocean.list_droplets(
+                listed = await self._digitalocean.list_droplets(
                     connection, tag=self._tag, call=self._call
                 )
             except (ProviderError, SecretError) as error:
                 log.warning("cannot list droplets", namespace=namespace, error=str(error))
-                continue
-            listed.add(namespace)
-            for each in found:
-                uid = uid_of(each.tags)
-                if uid is not None:
-                    droplets[each.id] = Marked(each.id, uid, connection)
-        return Outside(tuple(droplets.values()), frozenset(listed))
+                return
+        uids = [(each.id, uid_of(each.tags)) for each in listed]
+        marked = [Marked(number, uid, connection) for number, uid in uids if uid is not None]
+        found[namespace] = [*found.get(namespace, ()), *marked]
 
     def _ripe(self, orphans: Iterable[Marked]) -> list[Marked]:
         """Those that have been orphans in every look of the grace."""
