@@ -38,6 +38,7 @@ OFTEN = frozenset(
         "vps_broken_and_suspended",
         "vps_account_deleted",
         "vps_let_go",
+        "vps_metered",
     }
 )
 

@@ -11,7 +11,7 @@ from tests.simulation.quarantines import edit
 from tests.simulation.scenarios import Scenario
 from tests.simulation.vps_lives import be, furnish, here, ready, runs, vps_used
 from tests.simulation.vps_monkeys import AFTERWARDS, LONG, REST, blocked, number, recovered
-from tests.simulation.vps_world import NAME, VpsWorld
+from tests.simulation.vps_world import NAME, MeteredVpsWorld, VpsWorld
 from tests.simulation.world import World, lived_in
 
 
@@ -172,6 +172,12 @@ async def vps_reports_lost(world: World) -> None:
     await recovered(box)
 
 
+@lived_in(MeteredVpsWorld)
+async def vps_metered(world: World) -> None:
+    """What Prometheus is told tells nothing secret either."""
+    await vps_used(world)
+
+
 @lived_in(VpsWorld)
 async def vps_made_late(world: World) -> None:
     """Wished for before the account is connected: it waits, and is furnished when it can be."""
@@ -199,5 +205,6 @@ VPS_TROUBLES: dict[str, Scenario] = {
         vps_status_lost,
         vps_reports_lost,
         vps_made_late,
+        vps_metered,
     )
 }

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry, generate_latest
+
 from controller.vps.observer import PERIOD_SECONDS
 from crds.account import Account, AccountSpec
 from crds.authorized_key import AuthorizedKey, AuthorizedKeySpec
@@ -17,9 +19,11 @@ from crds.errors import ConflictError, NotFoundError
 from crds.grants import Consent, challenge_of, consent_name
 from crds.meta import Key, ObjectMeta, Resource
 from crds.session import Session, SessionSpec
+from crds.store.database import Pool
 from crds.vps import Vps, VpsSpec
 from deploy.local.simulators.digitalocean import Droplet
 from deploy.local.simulators.gateways import SimulatedGateway
+from tests.simulation.faults import Plan
 from tests.simulation.processes import USER
 from tests.simulation.vps_processes import EMAIL, REDIRECT, VpsProcesses
 from tests.simulation.world import SETTLED_SECONDS
@@ -240,6 +244,24 @@ class VpsWorld(VpsProcesses):
         """Effects at DigitalOcean, which leave user data out, and what gateways were told."""
         texts = [str(effect) for effect in self.cloud.effects]
         return texts + [str(sent.message) for sent in self.hub.sent]
+
+
+class MeteredVpsWorld(VpsWorld):
+    """The same, with all that Prometheus is told."""
+
+    def __init__(self, pool: Pool, plan: Plan, **options: Any) -> None:
+        super().__init__(pool, plan, **options)
+        self.registries: list[CollectorRegistry] = []
+
+    def _registry(self) -> CollectorRegistry:
+        self.registries.append(CollectorRegistry())
+        return self.registries[-1]
+
+    def more_texts(self) -> list[str]:
+        """Metrics too."""
+        told = [generate_latest(each).decode() for each in self.registries]
+        assert any("Vps" in text for text in told)
+        return super().more_texts() + told
 
 
 def _meta(name: str) -> ObjectMeta:
