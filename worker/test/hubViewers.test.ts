@@ -264,6 +264,18 @@ test("a viewer that is silent for ten minutes is closed, one that pings is not",
   expect(active.closed).toBeNull();
 });
 
+test("a viewer shows anew who it is after an hour, however busy it is", async () => {
+  const viewer = await hub.watch(gateway);
+  for (let minute = 1; minute < 60; minute += 1) {
+    await hub.pass(60_000);
+    await gateway.settle();
+    await viewer.settle();
+  }
+  await hub.pass(60_000);
+
+  expect(await viewer.end()).toEqual({ code: 4002, reason: "show anew who you are" });
+});
+
 test("a session has 16 viewers at most", async () => {
   for (let n = 0; n < 16; n += 1) await hub.view();
   const refused = await hub.open();

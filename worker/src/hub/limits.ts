@@ -6,6 +6,8 @@ export const SILENCE_MS = 90_000;
 export const HELLO_MS = 10_000;
 /** How long a viewer may be silent, pings included. */
 export const IDLE_MS = 600_000;
+/** How long a viewer may watch before it has to show anew who it is: accounts and sign-ins end. */
+export const VIEW_MS = 3_600_000;
 /** How long a command may wait for its answer. */
 export const COMMAND_MS = 10_000;
 /** How long a command's id is remembered. */

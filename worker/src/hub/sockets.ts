@@ -9,6 +9,7 @@ export const CLOSE = {
   tooLarge: 1009,
   replaced: 4000,
   idle: 4001,
+  expired: 4002,
   unknown: 4004,
 } as const;
 
@@ -34,6 +35,7 @@ export interface ViewerEnd {
   session: string;
   viewer: string;
   account: string;
+  since: number;
   heard: number;
   stage: "waiting" | "refused" | "live" | "behind";
   /** Where in the output it is: what it was sent, and what it has drawn. */
@@ -69,6 +71,7 @@ export function viewerEnd(
     session,
     viewer,
     account,
+    since: now,
     heard: now,
     stage: "waiting",
     ...place,

@@ -7,6 +7,7 @@ import {
   IDLE_MS,
   SNAPSHOT_EVERY_MS,
   SNAPSHOT_MS,
+  VIEW_MS,
   VIEWER_LEFT,
   VIEWER_WINDOW,
   VIEWERS,
@@ -159,8 +160,10 @@ export class Viewers {
     let next: number | null = null;
     for (const socket of this.#all()) {
       const silent = this.#heard(socket) + IDLE_MS;
-      if (silent <= now) end(socket, CLOSE.idle, "silent for too long");
-      else next = earlier(next, silent);
+      const expired = viewerOf(socket).since + VIEW_MS;
+      if (expired <= now) end(socket, CLOSE.expired, "show anew who you are");
+      else if (silent <= now) end(socket, CLOSE.idle, "silent for too long");
+      else next = earlier(next, Math.min(silent, expired));
     }
     for (const session of new Set(this.#all().map((socket) => viewerOf(socket).session))) {
       next = earlier(next, this.#ask(session, now));

@@ -16,7 +16,7 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 _PARENT_FIELD = 1  # of /proc/<pid>/stat, counted behind the command's closing parenthesis
-_RESTART_SECONDS = 1.0  # as the unit of a real droplet says
+_RESTART_SECONDS = 1.0  # a real droplet's unit waits for 5 s, which nobody here has to
 _LOOK_SECONDS = 0.01
 
 
