@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from crds.meta import READY, REASON, Column, Model, Resource, Status
+from crds.words import Line
 
 KEY_TYPES: Final = frozenset(
     {
@@ -82,7 +83,7 @@ class AuthorizedKeySpec(Model):
 
     vps: str = Field(min_length=1, max_length=253)
     public_key: PublicKey
-    label: str = Field(default="", max_length=200)
+    label: Line = ""
     type: Literal["user", "support"] = "user"
     expires_at: AwareDatetime | None = None
 

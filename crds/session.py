@@ -9,6 +9,7 @@ from pydantic import Field
 
 from crds.meta import READY, REASON, Column, Model, Observed, Resource, Status
 from crds.vps import AgentName
+from crds.words import Line
 
 SHELL: Final = "shell"
 """The agent type of a session that is nothing but a shell."""
@@ -32,7 +33,7 @@ class SessionSpec(Model):
     """
 
     vps: str = Field(min_length=1, max_length=253)
-    title: str = Field(default="", max_length=200)
+    title: Line = ""
     agent_type: AgentName = SHELL
     workdir: AbsolutePath = "/root"
     columns: Cells = 80

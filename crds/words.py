@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
 
 LONGEST: Final = 1000
 """Characters that are kept of a sentence that somebody else wrote."""
@@ -19,3 +21,13 @@ def plain(text: str, most: int = LONGEST) -> str:
         most: Characters of it that are kept.
     """
     return "".join(each if each.isprintable() else " " for each in text[:most])
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text.strip()
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+"""What somebody calls something: kubectl and the console show it to others too."""

@@ -13,6 +13,7 @@ from api.models import Answer, Body
 from crds.authorized_key import PublicKey
 from crds.session import AbsolutePath, Cells
 from crds.vps import MOST_AGENTS, AgentName, DropletImage, DropletRegion, DropletSize
+from crds.words import Line
 
 UID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -39,12 +40,6 @@ def _no_uid(name: str) -> str:
     return name
 
 
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must not hold control characters")
-    return text.strip()
-
-
 def _once_each(names: list[str]) -> list[str]:
     if len(set(names)) != len(names):
         raise ValueError("must not name an agent twice")
@@ -61,7 +56,6 @@ def _in_utc(moment: datetime) -> datetime:
 Name = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"), AfterValidator(_no_uid)
 ]
-Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Agents = Annotated[
     list[AgentName],
     Field(max_length=MOST_AGENTS, json_schema_extra={"uniqueItems": True}),
