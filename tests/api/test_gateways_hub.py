@@ -222,7 +222,7 @@ async def report(coast: Coast, gateway: object, *observations: Any) -> Any:
 
 async def test_every_kind(coast: Coast) -> None:
     """Each is kept by what it is about, with the message as the protocol has it."""
-    vps = await coast.vps(agents=["claude-code"])
+    vps = await coast.vps(wished=["claude-code"])
     await coast.session(vps, uid=UUID(SESSION))
     messages = [
         example(kind, number)
@@ -252,7 +252,7 @@ async def test_every_kind(coast: Coast) -> None:
 
 async def test_what_nobody_wishes_for(coast: Coast) -> None:
     """A gateway may tell of any session and agent; others' and made-up ones are not kept."""
-    vps, other = await coast.vps(agents=["codex"]), await coast.vps(namespace=OTHER)
+    vps, other = await coast.vps(wished=["codex"]), await coast.vps(namespace=OTHER)
     foreign = await coast.session(other)
     started, installed = example("session.started"), example("agent.installed")
     answer = await report(

@@ -121,10 +121,10 @@ class Coast:
         await self.store.update(account)
 
     async def vps(
-        self, name: str = "vps-1", namespace: str = OWN, agents: Sequence[str] = (), **status: Any
+        self, name: str = "vps-1", namespace: str = OWN, wished: Sequence[str] = (), **status: Any
     ) -> Vps:
         """Make a VPS that runs, or has another status."""
-        meta, spec = ObjectMeta(name=name, namespace=namespace), VpsSpec(agents=list(agents))
+        meta, spec = ObjectMeta(name=name, namespace=namespace), VpsSpec(agents=list(wished))
         row = await self.store.create(Vps(metadata=meta, spec=spec))
         usual = {"phase": "Running", "observed_generation": 1, "droplet": self.droplet()}
         return await self.tell(row, **usual | status)
