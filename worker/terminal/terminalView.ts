@@ -61,7 +61,8 @@ export class TerminalView implements Surface {
   /** Draws; the element must be on the page. */
   open(): void {
     this.#terminal.open(this.element);
-    this.#observer.observe(this.element);
+    // The border box: with scrollbars, for a session larger than the window, nobody resized it.
+    this.#observer.observe(this.element, { box: "border-box" });
   }
 
   get size(): Size {
@@ -70,7 +71,10 @@ export class TerminalView implements Surface {
 
   /** The size that fills the window; null: it is not shown. */
   propose(): Size | null {
+    // A fitted terminal needs no scrollbars: those that are there now leave it no less room.
+    this.element.style.overflow = "hidden";
     const found = this.#fit.proposeDimensions();
+    this.element.style.overflow = "";
     if (found === undefined || !(found.cols > 0 && found.rows > 0)) return null;
     const within = (number: number) => Math.min(MOST, Math.max(LEAST, number));
     return { columns: within(found.cols), rows: within(found.rows) };
