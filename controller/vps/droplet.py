@@ -14,6 +14,7 @@ from controller.vps.credentials import new_token
 from controller.vps.gateway import forget_gateway
 from controller.vps.intent import await_evidence, effect, idle
 from controller.vps.lookup import look, ours
+from controller.vps.quota import check_quota
 from controller.vps.tools import VpsScope, VpsTools, Wait
 from crds.vps import DropletStatus
 
@@ -39,7 +40,7 @@ async def ensure_droplet(scope: VpsScope, tools: VpsTools) -> Wait | None:
 
     Raises:
         RetryLater: A try whose outcome is unknown may still show.
-        Blocked: The size cannot be had.
+        Blocked: The account has its quota, or the size cannot be had.
     """
     status = scope.object.status
     if status.droplet is not None:
@@ -69,6 +70,7 @@ async def _adopt(scope: VpsScope, found: Droplet) -> None:
 async def _create(scope: VpsScope, tools: VpsTools) -> None:
     """Make a droplet; whatever becomes of the answer, its gateway can prove itself."""
     spec, status = scope.object.spec, scope.object.status
+    await check_quota(scope)
     await check_size(scope)
     token = await new_token(scope, tools)
     try:

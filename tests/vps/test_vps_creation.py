@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from crds.account import AccountSpec
 from deploy.local.simulators.digitalocean import DropletTimings
 from tests.vps.vps_scene import VpsScene, foreign, play, settled
 
@@ -265,5 +266,29 @@ def test_a_wish_that_moves_is_not_acted_upon(database_url: str) -> None:
         await here.pass_time(timedelta(minutes=2))
 
         assert 0 == here.asked()["POST /v2/droplets"]
+
+    play(database_url, scene)
+
+
+def test_no_droplet_is_over_the_quota(database_url: str) -> None:
+    """By whatever way the rows came, the oldest are made; one that goes makes room."""
+
+    async def scene(here: VpsScene) -> None:
+        await here.register()
+        await here.connect()
+        most = AccountSpec(email="a@example.com").quota.vps
+        for number in range(most + 1):
+            await here.wish(f"v{number}")
+            await here.pass_time(timedelta(seconds=1))
+        await here.until_ready(f"v{most - 1}")
+        over = await here.vps(f"v{most}")
+        made = len(here.ours())
+        await here.delete("v0")
+        await here.until_gone("v0")
+        await here.until_ready(f"v{most}")
+
+        assert over.status.retry is not None
+        assert ("Blocked", "QuotaReached") == (over.status.phase, over.status.retry.reason)
+        assert most == made
 
     play(database_url, scene)
