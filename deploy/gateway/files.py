@@ -20,6 +20,7 @@ MOST_ENTRIES: Final = 1000
 """Entries of a folder that are told (worker/protocol/file.entries.json)."""
 
 _READABLE: Final = 0o644
+_OWNER_ONLY: Final = 0o600  # of pieces: what they replace may be a secret
 _KINDS: Final = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 _EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
@@ -141,7 +142,7 @@ def _is_text(name: str) -> bool:
 
 def _open_file(path: Path, flags: int) -> int:
     """Open a file; a pipe or a device could keep us for ever."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, _READABLE)
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, _OWNER_ONLY)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
@@ -157,12 +158,15 @@ def _beside(target: Path) -> Path:
 
 
 def _like(target: Path, beside: Path) -> None:
-    """Give new content the owner and the permissions of the old."""
-    with contextlib.suppress(FileNotFoundError):
+    """Give new content the owner and the permissions of the old, or else those of any file."""
+    try:
         old = target.stat()
-        with contextlib.suppress(PermissionError):
-            os.chown(beside, old.st_uid, old.st_gid)
-        beside.chmod(stat.S_IMODE(old.st_mode))
+    except FileNotFoundError:
+        beside.chmod(_READABLE)
+        return
+    with contextlib.suppress(PermissionError):
+        os.chown(beside, old.st_uid, old.st_gid)
+    beside.chmod(stat.S_IMODE(old.st_mode))
 
 
 def _decoded(data: str) -> bytes:

@@ -63,6 +63,16 @@ def test_a_piece_can_come_again(files: Files, root: Path) -> None:
     assert [root / "f"] == list(root.iterdir())
 
 
+def test_pieces_are_nobody_elses_to_read(files: Files, root: Path) -> None:
+    """What they replace may be a secret; a file that is new is as files are."""
+    files.write("/f", 0, _piece(b"a"), last=False)
+    [piece] = root.iterdir()
+    before = piece.stat().st_mode & 0o777
+    files.write("/f", 1, _piece(b"b"), last=True)
+
+    assert (0o600, 0o644) == (before, (root / "f").stat().st_mode & 0o777)
+
+
 def test_a_piece_whose_predecessor_is_missing_is_refused(files: Files, root: Path) -> None:
     """Nothing with a hole in it comes about."""
     codes = []
