@@ -32,6 +32,8 @@ UNDER: Final[Mapping[str, tuple[str, str]]] = {
     "AuthorizedKey": ("vps", "Vps"),
     "Vps": ("connection", "CloudConnection"),
 }
+# Of a session and of a key: it has come to its end, and nothing ails what it was on.
+OVER = frozenset({"Ended", "Expired"})
 CONVERGED = "nothing: it is as it should be"
 
 
@@ -120,7 +122,7 @@ async def explain(store: Store, row: DictRow, gauges: Gauges) -> Explanation:
     relatives = await _relatives(store, row)
     children = [each for each in relatives if each.relation == "child"]
     waits_for = [*_waits_for(row, status), *_below(status, children)]
-    ailing = [status, *(child.status for child in children)]
+    ailing = [status, *(each.status for each in children if each.status.phase not in OVER)]
     remedies = [remedy for each in ailing for remedy in remedies_for(each)]
     return Explanation(
         key=key_of(row),

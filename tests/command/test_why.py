@@ -23,6 +23,7 @@ from crds.store import EventRecord, Store
 from crds.vps import GATEWAY, DropletStatus, Vps, VpsIntent, VpsSpec, VpsStatus
 from crds.workspace import Workspace, WorkspaceSpec
 from deploy.command.docs import COMMAND, OPERATIONS, command_page, operations_page
+from deploy.command.explanation import CONVERGED
 from deploy.command.remedies import BY_REASON
 from tests.command.invoking import Invoker
 
@@ -344,6 +345,25 @@ def test_a_droplet_that_is_off_waits_for_nothing(invoker: Invoker, write: Write)
     assert [BY_REASON["GatewayAway"].remedy] == session["whatToDo"]
     assert [("child", "build")] == [(each["relation"], each["name"]) for each in vps["relatives"]]
     assert [("owner", "one")] == [(each["relation"], each["name"]) for each in session["relatives"]]
+
+
+def test_a_session_that_has_ended_ails_no_vps(invoker: Invoker, write: Write) -> None:
+    """Nobody is told to delete a VPS because a program on it has returned."""
+
+    async def ended(store: Store) -> None:
+        vps = await store.create(_vps(store, "Off", gateway="PoweredOff"))
+        session = Session(metadata=_named("build"), spec=SessionSpec(vps="one"))
+        session.status.phase, session.status.observed_generation = "Ended", 1
+        session.status.set_condition(
+            "Ready", status=False, reason="Ended", now=store.clock.now(), generation=1
+        )
+        session.metadata.owner_references = [vps.owner_reference()]
+        await store.create(session)
+
+    write(ended)
+
+    assert [CONVERGED] == invoker.json("why", "vps", "one")["whatToDo"]
+    assert [BY_REASON["Ended"].remedy] == invoker.json("why", "session", "build")["whatToDo"]
 
 
 def test_a_gateway_that_does_not_come_up(invoker: Invoker, write: Write) -> None:
