@@ -102,8 +102,10 @@ class SessionRow implements Part<Session> {
     setBadge(this.#status, words);
     setText(this.#about, words.about);
     this.#attach.ariaLabel = `Attach to ${title}`;
-    this.#end.ariaLabel = `End ${title}`;
+    // One that is over still counts among those that a VPS may have.
+    const end = words.open ? "End" : "Remove";
+    setText(this.#end, end);
+    this.#end.ariaLabel = `${end} ${title}`;
     show(this.#attach, words.open);
-    show(this.#end, words.open);
   }
 }
