@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +14,10 @@ from crds.session import Session
 from crds.store.observations import HELLO
 
 AGAIN_SECONDS: Final = 30.0
+# A gateway may have hundreds of each. What was done is known by its id, and answered at once when
+# it is asked for again, so that each time gets further.
+LONGEST_SECONDS: Final = 10.0
+GO_ON_SECONDS: Final = 5.0
 
 
 async def tidy(scope: VpsScope, tools: VpsTools) -> Wait | None:
@@ -21,8 +26,12 @@ async def tidy(scope: VpsScope, tools: VpsTools) -> Wait | None:
     if not status.gateway.connected or status.tidied == status.gateway.hello:
         return None
     try:
-        await _end_sessions(scope, tools)
-        await _revoke_keys(scope, tools)
+        async with asyncio.timeout(LONGEST_SECONDS):
+            await _end_sessions(scope, tools)
+            await _revoke_keys(scope, tools)
+    except TimeoutError:
+        scope.look_again(GO_ON_SECONDS)
+        return None
     except CommandError as error:
         log.info("cannot tidy", code=error.code)
         scope.look_again(AGAIN_SECONDS)
