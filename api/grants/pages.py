@@ -7,6 +7,7 @@ import functools
 import hashlib
 from collections.abc import Awaitable, Callable
 from html import escape
+from http import HTTPStatus
 from typing import Final
 
 from starlette.requests import Request
@@ -84,7 +85,7 @@ def paged(handler: Handler) -> Handler:
             if not wants_page(request):
                 raise
             title = problem.code.replace("-", " ").capitalize()
-            more = link("Sign in", SIGN_IN) if problem.code == "no-session" else ""
+            more = link("Sign in", SIGN_IN) if problem.status == HTTPStatus.UNAUTHORIZED else ""
             response = page(title, problem.detail, status=problem.status, more=more)
             response.headers.update(problem.headers)
             return response

@@ -362,6 +362,7 @@ async def test_a_session_by_password(service: Service) -> None:
     answer = await browser.ask("POST", form.action, form=fields, headers=own)
 
     assert 'href="/auth/session"' in refused.text
+    assert 'href="/auth/session"' in wrong.text
     assert [401, 401, 403, 303] == [a.status_code for a in (refused, wrong, foreign, answer)]
     assert await connection(service, user) is None
     assert 302 == (await browser.look("/auth/do")).status_code
