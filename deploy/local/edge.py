@@ -2,7 +2,8 @@
 
 The supervisor writes `render_config(settings)` to a file, makes `settings.storage`,
 and starts `command(file)` with `environment(settings)` added to the environment.
-SIGTERM ends it at once: the command is workerd's own binary, not npm's launcher.
+SIGINT ends it at once: the command is workerd's own binary, not npm's launcher.
+SIGTERM has it wait for the WebSockets of gateways and terminals, which do not end by themselves.
 """
 
 from __future__ import annotations

@@ -263,6 +263,7 @@ class Stack:
         return Service(
             name="edge",
             command=edge.command(config),
+            stop_signal=signal.SIGINT,
             environment=edge.environment(options),
             ready=answers(settings.url("edge")),
         )
