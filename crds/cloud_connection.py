@@ -99,7 +99,7 @@ class CloudConnection(Resource):
         Column("Phase", ".status.phase"),
         READY,
         Column("Team", ".status.team.name"),
-        Column("Expires", ".status.expiresAt", "date"),
+        Column("Expires", ".status.expiresAt"),
         Column("Refreshed", ".status.refreshedAt", "date", 1),
         REASON,
     )
