@@ -18,7 +18,7 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy(
         "`NoAccount`",
         "the namespace has no account",
-        "create it, or delete the workspace",
+        "create it, or delete what is in its namespace",
     ),
     Remedy(
         "`QuotaReached`, `FleetCapReached`, `SpendCapReached`",
