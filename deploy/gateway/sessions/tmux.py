@@ -208,6 +208,8 @@ class Tmux:
         self._folder = folder
         self._program = program
         self._environment = environment
+        # Two clients at the moment when the server begins can make it end: one after another.
+        self._starting = asyncio.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         atomic.write(folder / _CONFIGURATION, configuration().encode(), mode=0o600)
 
@@ -224,18 +226,19 @@ class Tmux:
         pipe = self.exit_pipe(start.session)
         pipe.unlink(missing_ok=True)
         os.mkfifo(pipe, 0o600)
-        await self.run(
-            "new-session",
-            *("-d", "-s", start.session, "-x", str(start.columns), "-y", str(start.rows)),
-            *("-c", str(start.folder), "--", *wrapped(start.command, pipe)),
-            must=True,
-        )
-        terminal = TmuxTerminal(self, start.session, listener)
-        try:
-            await terminal.attach((start.columns, start.rows))
-        except TerminalError:
-            await terminal.end()
-            raise
+        async with self._starting:
+            await self.run(
+                "new-session",
+                *("-d", "-s", start.session, "-x", str(start.columns), "-y", str(start.rows)),
+                *("-c", str(start.folder), "--", *wrapped(start.command, pipe)),
+                must=True,
+            )
+            terminal = TmuxTerminal(self, start.session, listener)
+            try:
+                await terminal.attach((start.columns, start.rows))
+            except TerminalError:
+                await terminal.end()
+                raise
         return terminal
 
     async def survivors(self) -> set[str]:
