@@ -37,7 +37,7 @@ Try it:
   curl -s {api}/api/routing/alice
   curl -s http://alice.localhost:{edge_port}/api/identity -H "Authorization: Bearer $TOKEN"
   open http://alice.localhost:{edge_port} in a browser and sign in
-  open {api}/auth/session in a browser, sign in, and connect the simulated DigitalOcean"""
+  open http://localhost:{edge_port}/terminal/ in a browser: VPSs on a simulated DigitalOcean"""
 
 
 @contextlib.contextmanager
