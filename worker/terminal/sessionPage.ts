@@ -110,7 +110,7 @@ export class SessionPage implements Page {
       open: () => new WebSocket(address) as Socket,
       random: Math.random,
       changed: () => this.#draw(),
-      shown: (columns, rows) => this.#shown({ columns, rows }),
+      shown: (columns, rows, first) => this.#shown({ columns, rows }, first),
       whyRefused: () => this.#whyRefused(),
     });
   }
@@ -147,10 +147,13 @@ export class SessionPage implements Page {
     if (this.#attachment.canType) this.#attachment.resize(size.columns, size.rows);
   }
 
-  /** A snapshot has the session's size, which another window may have set. */
-  #shown(shown: Size): void {
+  /**
+   * A snapshot has the session's size, which another window may have set.
+   * Only a connection's first is answered with this window's: two would never agree.
+   */
+  #shown(shown: Size, first: boolean): void {
     const size = this.#terminal.propose();
-    const ours = !this.#sized || document.hasFocus();
+    const ours = !this.#sized || (first && document.hasFocus());
     this.#sized = true;
     const same = size?.columns === shown.columns && size.rows === shown.rows;
     if (size !== null && ours && !same) this.#fitted(size);

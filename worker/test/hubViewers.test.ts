@@ -201,6 +201,24 @@ test("what viewers type goes to the gateway, and only what the protocol knows of
   expect(gateway.of("session.resize")).toEqual([resize]);
 });
 
+test("who resizes a session keeps the picture, and all others get a new one", async () => {
+  const [one, other] = [await hub.watch(gateway, 100), await hub.watch(gateway, 100)];
+  const before = asked();
+  vi.setSystemTime(Date.now() + 1_000);
+  one.send({ type: "session.resize", session_id: hub.session, columns: 90, rows: 30 });
+  await one.settle();
+  await gateway.settle();
+  const types = gateway.heard.map((message) => (message as { type: string }).type);
+  const behind = types.slice(types.indexOf("session.resize"));
+  gateway.send(hub.snapshot(100));
+  await gateway.settle();
+  await Promise.all([one.settle(), other.settle()]);
+
+  expect(behind.slice(0, 2)).toEqual(["session.resize", "session.snapshot.request"]);
+  expect(asked()).toBe(before + 1);
+  expect([one.of("session.snapshot").length, other.of("session.snapshot").length]).toEqual([1, 2]);
+});
+
 test("nobody types into another session", async () => {
   const viewer = await hub.watch(gateway);
   viewer.send({ type: "session.input", session_id: hub.gateway, data: "ls\r" });

@@ -109,12 +109,21 @@ export class GatewayHub extends DurableObject<Env> {
     else if (message.session_id !== from.session) {
       throw new Refused("wrong-session", "This connection is for another session.", message.type);
     } else if (message.type === "session.ack") this.#viewers.ack(socket, message, now);
-    else this.#pass(socket, message);
+    else this.#pass(socket, message, now);
   }
 
-  #pass(socket: WebSocket, message: Exclude<FromViewer, { type: "ping" | "session.ack" }>): void {
+  #pass(
+    socket: WebSocket,
+    message: Exclude<FromViewer, { type: "ping" | "session.ack" }>,
+    now: number,
+  ): void {
     const gateway = this.#link.ready();
-    if (gateway !== null && tell(gateway, message)) return;
+    if (gateway !== null && tell(gateway, message)) {
+      if (message.type === "session.resize") {
+        this.#viewers.resized(socket, message.session_id, now);
+      }
+      return;
+    }
     const error = { code: "gateway-offline", message: "The gateway is not connected." };
     tell(socket, { type: "error", error, about: message.type });
   }

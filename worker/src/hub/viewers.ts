@@ -89,6 +89,16 @@ export class Viewers {
     }
   }
 
+  /** A viewer gives its session another size: all others need a picture of it. */
+  resized(by: WebSocket, session: string, now: number): void {
+    for (const socket of this.#of(session)) {
+      const viewer = viewerOf(socket);
+      if (socket === by || viewer.stage !== "live") continue;
+      keep(socket, { ...viewer, stage: "waiting", asked: null });
+    }
+    this.#ask(session, now);
+  }
+
   /** The gateway's word that it has no snapshot; true: it was about one. */
   refuse({ id, ok, error }: Message<"ack">): boolean {
     if (ok || !id.startsWith(SNAPSHOT)) return false;
