@@ -1,10 +1,12 @@
 """Fixtures that every part's tests share."""
 
 import gc
+import logging
 import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from deploy.local.postgres import EmbeddedPostgres
 from tests.support.postgres import Databases, serving
@@ -51,6 +53,16 @@ def pytest_collection_finish() -> None:
 def anyio_backend() -> str:
     """The product is asyncio only: its database driver is."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_found() -> Iterator[None]:
+    """Leave the log as it was found: whoever silences it does so for one test."""
+    disabled = logging.root.manager.disable
+    configuration = structlog.get_config()
+    yield
+    logging.disable(disabled)
+    structlog.configure(**configuration)
 
 
 @pytest.fixture(scope="session")
