@@ -31,7 +31,7 @@ run: ## start the product on the embedded cloud
 test: ## run every test of this tree
 	@$(MAKE) --no-print-directory -j3 setup-dev
 	@$(npm) test
-	@PATH="$$PWD/$(VENV)/tools/usr/bin:$$PATH" $(python) -m pytest -n $(WORKERS) --dist loadgroup --ignore=tests/chaos $(ARGS)
+	@PATH="$$PWD/$(VENV)/tools/usr/bin:$$PATH" $(python) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --ignore=tests/chaos $(ARGS)
 
 check: ## lint, types, layers
 	@$(MAKE) --no-print-directory -j3 setup-dev

@@ -13,6 +13,8 @@ from tests.support.postgres import Databases, serving
 
 # So many objects more than at the last look, and the collector looks again; Python's own is 700.
 GARBAGE = 10_000
+# The longest of all groups, and most of it is waiting: begun last, it would be waited for alone.
+FIRST = "@e2e"
 
 
 def pytest_configure() -> None:
@@ -30,6 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     pytest-xdist 3.8 tells its scheduler of groups by the tests' names, and writes them where
     pytest 9.2 does not look any more.
+    The longest group goes first; the others keep their order.
     """
     if not getattr(config.option, "loadgroup", False):
         return
@@ -37,6 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         groups = sorted({mark.args[0] for mark in item.iter_markers("xdist_group")})
         if groups and not item.nodeid.endswith(tail := f"@{'_'.join(groups)}"):
             item._id = type(item._id).parse(f"{item.nodeid}{tail}")
+    items.sort(key=lambda item: not item.nodeid.endswith(FIRST))
 
 
 def pytest_collection_finish() -> None:

@@ -13,3 +13,11 @@ def test_the_scheduler_hears_of_groups(request: pytest.FixtureRequest) -> None:
     at_once = getattr(request.config.option, "loadgroup", False)
 
     assert at_once == request.node.nodeid.endswith("@together")
+
+
+def test_the_longest_group_begins_first(request: pytest.FixtureRequest) -> None:
+    """Where tests run at once, no process is left alone with the group that takes longest."""
+    names = [item.nodeid for item in request.session.items]
+    longest = [place for place, name in enumerate(names) if name.endswith("@e2e")]
+
+    assert list(range(len(longest))) == longest
