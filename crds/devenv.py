@@ -22,8 +22,8 @@ from crds.compute import (
     Region,
     monthly_cost_usd,
 )
-from crds.errors import Cause, InvalidError
-from crds.meta import READY, REASON, Column, Model, ObjectMeta, Observed, Resource, Status
+from crds.meta import READY, REASON, Column, Model, ObjectMeta, Observed, Status
+from crds.power import Powered, PoweredSpec
 
 Service = Literal["postgres", "postgrest", "gotrue", "kong", "storage", "studio"]
 # In the order in which they start; they stop in the reverse one.
@@ -95,7 +95,7 @@ class NetlifySpec(Model):
     team: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")
 
 
-class DevEnvSpec(Model):
+class DevEnvSpec(PoweredSpec):
     """What is wished for.
 
     Client and app give every service its name, so they never change.
@@ -123,7 +123,6 @@ class DevEnvSpec(Model):
         rotate_on_restart: Whether a restart brings new keys.
     """
 
-    power: Literal["Running", "Stopped"] = "Running"
     client: Slug
     app: Slug
     silo_id: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -353,7 +352,7 @@ def _not_too_long(metadata: ObjectMeta) -> ObjectMeta:
     return metadata
 
 
-class DevEnv(Resource):
+class DevEnv(Powered):
     """A Supabase of six services for one app of one client."""
 
     KIND: ClassVar[str] = "DevEnv"
@@ -407,20 +406,6 @@ class DevEnv(Resource):
     def silo_id(self) -> str:
         """What it is called in the silos' own words."""
         return self.spec.silo_id or self.metadata.name
-
-    def replicas(self) -> int:
-        """One when it shall run, none when it shall not."""
-        return int(self.spec.power == "Running")
-
-    def scale(self, replicas: int) -> None:
-        """Start or stop it.
-
-        Raises:
-            InvalidError: It cannot be there more than once.
-        """
-        if replicas not in (0, 1):
-            raise InvalidError([Cause("spec.replicas", "must be 0 or 1")])
-        self.spec.power = "Running" if replicas else "Stopped"
 
 
 def cost_of(spec: DevEnvSpec) -> Cost:

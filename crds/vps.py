@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field, field_validator
 
 from crds.cloud_connection import DIGITALOCEAN
-from crds.errors import Cause, InvalidError
-from crds.meta import READY, REASON, Column, Model, Observed, Resource, Status
+from crds.meta import READY, REASON, Column, Observed, Status
+from crds.power import Powered, PoweredSpec
 
 # Slugs of DigitalOcean: which of them can be had, only DigitalOcean knows.
 DropletRegion = Annotated[str, Field(pattern=r"^[a-z]{3}[0-9]{1,2}$")]
@@ -25,7 +25,7 @@ VpsOperation = Literal["Create", "PowerOn", "Shutdown", "PowerOff", "Destroy"]
 AgentState = Literal["Wished", "Installing", "Installed", "Failed"]
 
 
-class VpsSpec(Model):
+class VpsSpec(PoweredSpec):
     """What is wished for; where and of what a droplet is made never changes.
 
     Attributes:
@@ -37,7 +37,6 @@ class VpsSpec(Model):
         agents: The coding agents that are installed in it, by name.
     """
 
-    power: Literal["Running", "Stopped"] = "Running"
     connection: str = Field(default=DIGITALOCEAN, min_length=1, max_length=63)
     region: DropletRegion = "ams3"
     size: DropletSize = "s-1vcpu-1gb"
@@ -174,7 +173,7 @@ class VpsStatus(Status):
     tidied: int = 0
 
 
-class Vps(Resource):
+class Vps(Powered):
     """A droplet of a user's, with a gateway through which its terminals are reached."""
 
     KIND: ClassVar[str] = "Vps"
@@ -200,17 +199,3 @@ class Vps(Resource):
 
     spec: VpsSpec
     status: VpsStatus = Field(default_factory=VpsStatus)
-
-    def replicas(self) -> int:
-        """One when it shall run, none when it shall not."""
-        return int(self.spec.power == "Running")
-
-    def scale(self, replicas: int) -> None:
-        """Switch it on or off.
-
-        Raises:
-            InvalidError: It cannot be there more than once.
-        """
-        if replicas not in (0, 1):
-            raise InvalidError([Cause("spec.replicas", "must be 0 or 1")])
-        self.spec.power = "Running" if replicas else "Stopped"

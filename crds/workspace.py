@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from crds.compute import CheckedSize, Region
-from crds.errors import Cause, InvalidError
-from crds.meta import READY, REASON, Column, Model, Resource, Status
+from crds.meta import READY, REASON, Column, Status
 from crds.names import subdomain_problem
+from crds.power import Powered, PoweredSpec
 
 WORKSPACE = "main"
 IDLE_TIMEOUT_SECONDS: Final = 1800
@@ -28,7 +28,7 @@ Subdomain = Annotated[str, AfterValidator(_good_subdomain)]
 Recreate = Literal["Never", "OnRegionChange"]
 
 
-class WorkspaceSpec(Model):
+class WorkspaceSpec(PoweredSpec):
     """What the user wants; what is left out is the platform's default, which may change later.
 
     Attributes:
@@ -40,7 +40,6 @@ class WorkspaceSpec(Model):
         volume_gb: The size of its disk in GB; a disk never shrinks.
     """
 
-    power: Literal["Running", "Stopped"] = "Running"
     # When its user last asked for it to run: counts as activity, so it wakes one that is asleep.
     wake_at: AwareDatetime | None = None
     # A process that started before this moment is restarted once; for what is stopped, nothing.
@@ -74,7 +73,7 @@ class WorkspaceStatus(Status):
     last_activity_at: datetime | None = None
 
 
-class Workspace(Resource):
+class Workspace(Powered):
     """One user's machine behind one subdomain."""
 
     KIND: ClassVar[str] = "Workspace"
@@ -104,17 +103,3 @@ class Workspace(Resource):
 
     spec: WorkspaceSpec
     status: WorkspaceStatus = Field(default_factory=WorkspaceStatus)
-
-    def replicas(self) -> int:
-        """One when it shall run, none when it shall not."""
-        return int(self.spec.power == "Running")
-
-    def scale(self, replicas: int) -> None:
-        """Start or stop it.
-
-        Raises:
-            InvalidError: It cannot be there more than once.
-        """
-        if replicas not in (0, 1):
-            raise InvalidError([Cause("spec.replicas", "must be 0 or 1")])
-        self.spec.power = "Running" if replicas else "Stopped"
